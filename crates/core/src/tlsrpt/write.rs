@@ -1,0 +1,1 @@
+//! Writes reports strictly by RFC 8460 §4.4: arrays, A-labels, UTC.

@@ -1,0 +1,1 @@
+//! A mail internet on loopback: signed DNS, a CA, policy hosts, MX hosts, senders and attackers.

@@ -1,0 +1,1 @@
+//! The receiving side: policy host, intake of reports, monitor.

@@ -1,0 +1,1 @@
+//! The sending side: policy cache, policyd, collector, reporter, relay.
