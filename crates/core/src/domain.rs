@@ -72,6 +72,19 @@ impl DomainName {
         Ok(Self(ascii.into_boxed_str()))
     }
 
+    /// A Domain of RFC 5321 as the grammar has it: letters, digits and inner hyphens only, no final
+    /// dot, and labels of digits alone are allowed (`192.0.2.1` is one, reading B3).
+    pub(crate) fn from_ldh(text: &str) -> Option<Self> {
+        let label = |l: &str| {
+            (1..=63).contains(&l.len())
+                && !l.starts_with('-')
+                && !l.ends_with('-')
+                && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        (text.len() <= 253 && text.split('.').all(label))
+            .then(|| Self(text.to_ascii_lowercase().into_boxed_str()))
+    }
+
     /// The name as text, without the final dot.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,6 +1,7 @@
 //! MTA-STS (RFC 8461): the record that announces a policy, the policy, MX matching, the cache step.
 
 pub mod cache;
+pub mod coverage;
 pub mod policy;
 pub mod record;
 
