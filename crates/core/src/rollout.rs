@@ -15,6 +15,10 @@ use crate::mta_sts::Mode;
 use crate::tlsrpt::ResultType;
 use crate::{MxHost, PolicyDomain};
 
+mod window;
+
+pub use window::{body_mark, is_our_id, policy_id, window};
+
 /// How far a source of reports is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -222,20 +226,8 @@ pub enum Verdict {
     },
 }
 
-/// The window of report days for a judgement at `now`: whole UTC days, with the lag left out.
-pub fn window(now: Timestamp, gate: &Gate) -> (Date, Date) {
-    let _ = (now, gate);
-    unimplemented!()
-}
-
 /// Judges.
 pub fn judge(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Judgement {
     let _ = (evidence, gate, now);
-    unimplemented!()
-}
-
-/// The id of a publication: UTC time and the first 12 hex digits of SHA-256 of the body.
-pub fn policy_id(now: Timestamp, body: &[u8]) -> String {
-    let _ = (now, body);
     unimplemented!()
 }
