@@ -10,6 +10,10 @@ use crate::facts::DomainFacts;
 use crate::mta_sts::StsPolicy;
 use crate::{Finding, MxHost, PolicyDomain, Severity};
 
+mod compare;
+
+pub use compare::{Difference, compare};
+
 /// How to judge.
 #[derive(Debug, Clone)]
 pub struct AuditOptions {
@@ -183,22 +187,5 @@ pub struct CertificateSummary {
 /// Judges the facts.
 pub fn audit(facts: &DomainFacts, options: &AuditOptions) -> Audit {
     let _ = (facts, options);
-    unimplemented!()
-}
-
-/// What changed between two audits, by finding id and subject.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// New since the last.
-    pub added: Vec<Finding>,
-    /// In both.
-    pub sustained: Vec<Finding>,
-    /// Gone.
-    pub removed: Vec<Finding>,
-}
-
-/// Compares two audits' findings.
-pub fn compare(before: &[Finding], after: &[Finding]) -> Difference {
-    let _ = (before, after);
     unimplemented!()
 }

@@ -39,6 +39,20 @@ pub struct PolicyHostFacts {
     pub addresses: DnsResult<IpAddr>,
     /// `None` when there was no address to ask.
     pub fetch: Option<Result<FetchedPolicy, FetchError>>,
+    /// The same question put to each address alone (at most 5): a CDN node or the other address family
+    /// may serve something else, and "safe to enforce" asks for every address. Empty when there is one
+    /// address only, or none was asked.
+    #[serde(default)]
+    pub by_address: Vec<AddressFetch>,
+}
+
+/// What one address of the policy host served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddressFetch {
+    /// The address asked.
+    pub address: IpAddr,
+    /// SHA-256 of the body in lower-case hex, or why there is none.
+    pub body_sha256: Result<String, FetchError>,
 }
 
 /// A policy as served: status 200, text/plain, in time, of bounded size, with a trusted certificate.
