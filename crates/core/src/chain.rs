@@ -3,11 +3,36 @@
 //! RFC 8461 §4.2 asks of an MX certificate: a trusted chain, valid dates, and the name in a DNS-ID
 //! (never CN; a wildcard only as the whole left-most label). One verdict serves policy hosts and
 //! MX hosts, and every TLS library underneath.
+//!
+//! [`verify_web_pki`] says everything that is wrong at once, so that an operator mends it once: path,
+//! dates and name are judged apart. [`path`] finds the way to an anchor (DANE uses it too), webpki has
+//! the last word on that way. A chain is what a stranger sent: it is bounded before it is looked at, no
+//! signature is checked twice, and the search visits each certificate once.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::tlsrpt::ResultType;
+
+mod anchors;
+mod certificate;
+mod der;
+mod describe;
+pub mod name;
+pub(crate) mod path;
+mod web_pki;
+
+pub use anchors::TrustAnchors;
+pub use certificate::CertificateError;
+pub use describe::{describe, describe_chain};
+pub use web_pki::verify_web_pki;
+
+/// The most certificates of a chain that are looked at; a longer one is refused as a whole.
+pub const MAX_CERTIFICATES: usize = 10;
+/// The most bytes of a chain that are looked at; a longer one is refused as a whole.
+pub const MAX_CHAIN_BYTES: usize = 64 * 1024;
+/// The most names of a certificate that are compared.
+pub const MAX_NAMES: usize = 1000;
 
 /// One thing wrong with a chain. Several can hold at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

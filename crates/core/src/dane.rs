@@ -1,7 +1,16 @@
 //! DANE for SMTP (RFC 7672): TLSA records and whether a chain satisfies them.
+//!
+//! [`tlsa`] reads records and says which an SMTP sender can use; [`verify`] judges a chain by them, as a
+//! sender does; [`assess`] says what each record is worth, as an auditor wants to know; [`lint`] says the
+//! same of texts and a file. Whether the records may be believed at all (DNSSEC) and under which names
+//! they are looked up is decided elsewhere; here they are given.
 
+pub mod assess;
+pub mod lint;
 pub mod tlsa;
 pub mod verify;
 
+pub use assess::{Assessment, Kind, RecordOutcome, assess, findings};
+pub use lint::{LintedChain, lint, pem_chain};
 pub use tlsa::{Tlsa, Unusable};
 pub use verify::{DaneVerdict, verify};
