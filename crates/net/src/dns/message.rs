@@ -226,16 +226,12 @@ pub(super) fn read<T: Wanted>(
 
     let denied = if nx_domain { Denial::NxDomain } else { Denial::NoData };
     match denial_ttl(message).map_err(malformed)? {
-        Authority::Soa(seconds) => {
-            Ok(Reading { aliases, ttl: ttl.min(seconds), end: End::Denial(denied) })
-        }
+        Authority::Soa(seconds) => Ok(Reading { aliases, ttl: ttl.min(seconds), end: End::Denial(denied) }),
         // A delegation is no denial: this server does not resolve.
         Authority::Referral if !nx_domain && !message.header().aa() => {
             Err(DnsError::Refused("with a referral: it does not resolve".into()))
         }
-        _ if !nx_domain && !aliases.is_empty() => {
-            Ok(Reading { aliases, ttl, end: End::Unfinished(owner) })
-        }
+        _ if !nx_domain && !aliases.is_empty() => Ok(Reading { aliases, ttl, end: End::Unfinished(owner) }),
         _ => Ok(Reading { aliases, ttl: ttl.min(DENIAL_WITHOUT_SOA), end: End::Denial(denied) }),
     }
 }
@@ -283,10 +279,9 @@ fn rdata(record: &Record<'_>) -> Result<Vec<u8>, ParseError> {
 
 /// The response code with the extended text: `SERVFAIL`, or `REFUSED (Prohibited)`.
 pub(super) fn rcode_text(message: &Message<Vec<u8>>) -> String {
-    let code = message.opt().map_or_else(
-        || OptRcode::from(message.header().rcode()),
-        |opt| opt.rcode(message.header()),
-    );
+    let code = message
+        .opt()
+        .map_or_else(|| OptRcode::from(message.header().rcode()), |opt| opt.rcode(message.header()));
     match extended_error(message) {
         Some(text) => format!("{code} ({text})"),
         None => code.to_string(),
@@ -296,8 +291,13 @@ pub(super) fn rcode_text(message: &Message<Vec<u8>>) -> String {
 /// The extended errors of an answer (RFC 8914), as text for people.
 pub(super) fn extended_error(message: &Message<Vec<u8>>) -> Option<String> {
     let opt = message.opt()?;
-    let texts: Vec<String> =
-        opt.opt().iter::<ExtendedError<&[u8]>>().take(4).filter_map(Result::ok).map(|e| ede_text(&e)).collect();
+    let texts: Vec<String> = opt
+        .opt()
+        .iter::<ExtendedError<&[u8]>>()
+        .take(4)
+        .filter_map(Result::ok)
+        .map(|e| ede_text(&e))
+        .collect();
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
@@ -323,7 +323,8 @@ impl Wanted for A {
     const TYPE: Rtype = Rtype::A;
     const MOST: usize = 500;
     fn read(record: &Record<'_>) -> Result<Self, ParseError> {
-        let octets: [u8; 4] = rdata(record)?.try_into().map_err(|_| ParseError::form_error("A of another length"))?;
+        let octets: [u8; 4] =
+            rdata(record)?.try_into().map_err(|_| ParseError::form_error("A of another length"))?;
         Ok(Self(octets.into()))
     }
 }

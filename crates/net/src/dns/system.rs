@@ -32,11 +32,10 @@ mod tests {
             ("nameserver 127.0.0.1\n", &["127.0.0.1:53"][..]),
             ("# nameserver 192.0.2.1\nsearch a b\nnameserver\t::1 # x\n", &["[::1]:53"]),
             ("nameserver fe80::1%eth0\nnameserver 192.0.2.9", &["192.0.2.9:53"]),
-            ("nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4", &[
-                "10.0.0.1:53",
-                "10.0.0.2:53",
-                "10.0.0.3:53",
-            ]),
+            (
+                "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4",
+                &["10.0.0.1:53", "10.0.0.2:53", "10.0.0.3:53"],
+            ),
             ("nameservers 10.0.0.1\nnameserver\nnameserver dns.example", &[]),
         ] {
             let found: Vec<String> = servers(text).iter().map(ToString::to_string).collect();

@@ -188,7 +188,12 @@ impl Socket {
     }
 
     /// Reserves an id and makes the message.
-    fn register(self: &Arc<Self>, server: usize, query: &Query, case: Case) -> io::Result<(Waiting, Vec<u8>)> {
+    fn register(
+        self: &Arc<Self>,
+        server: usize,
+        query: &Query,
+        case: Case,
+    ) -> io::Result<(Waiting, Vec<u8>)> {
         let (sender, reply) = oneshot::channel();
         let mut questions = self.questions();
         // With the bound on questions in flight nearly every id is free.
@@ -255,7 +260,11 @@ async fn first_reply(waiting: &mut Vec<Waiting>) -> (usize, io::Result<Vec<u8>>)
     .await
 }
 
-async fn over_tcp(address: SocketAddr, query: &Query, deadline: Instant) -> Result<Message<Vec<u8>>, DnsError> {
+async fn over_tcp(
+    address: SocketAddr,
+    query: &Query,
+    deadline: Instant,
+) -> Result<Message<Vec<u8>>, DnsError> {
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
         let id = random_u16();
@@ -275,7 +284,9 @@ async fn over_tcp(address: SocketAddr, query: &Query, deadline: Instant) -> Resu
     };
     match timeout_at(deadline, asked).await {
         Ok(Ok(answer)) => parse(answer),
-        Ok(Err(e)) => Err(DnsError::Unreachable(format!("{address} over TCP, after a truncated answer: {e}"))),
+        Ok(Err(e)) => {
+            Err(DnsError::Unreachable(format!("{address} over TCP, after a truncated answer: {e}")))
+        }
         Err(_) => Err(DnsError::Timeout),
     }
 }

@@ -91,11 +91,15 @@ impl Validator {
         let reason = reason.map(|e| ede_text(&e));
         match state {
             ValidationState::Secure => Ok(DnssecStatus::Secure),
-            ValidationState::Insecure if lacks_algorithm(reason.as_deref()) => Ok(DnssecStatus::Indeterminate),
+            ValidationState::Insecure if lacks_algorithm(reason.as_deref()) => {
+                Ok(DnssecStatus::Indeterminate)
+            }
             ValidationState::Insecure => Ok(DnssecStatus::Insecure),
             ValidationState::Indeterminate => Ok(DnssecStatus::Indeterminate),
             ValidationState::Bogus => Err(match self.failures.at_or_above(name) {
-                Some(failed) => DnsError::ServerFailure(Some(format!("the chain of trust breaks off: {failed}"))),
+                Some(failed) => {
+                    DnsError::ServerFailure(Some(format!("the chain of trust breaks off: {failed}")))
+                }
                 None => DnsError::Bogus(reason),
             }),
         }
