@@ -1,12 +1,17 @@
 //! TLS-RPT (RFC 8460): the record that asks for reports, the reports, and how they are counted.
 
+pub mod authenticity;
 pub mod parse;
 pub mod record;
 pub mod report;
 pub mod result_type;
+mod uri;
 pub mod write;
 
-pub use parse::{Incoming, Limits, Parsed, parse};
-pub use record::{ReportUri, TlsrptRecord};
+pub use authenticity::{
+    Judgement, SignatureFacts, SignatureVerdict, contact_domain, content_hash, decide, judge, submitter,
+};
+pub use parse::{Incoming, Limits, MailFacts, Parsed, parse};
+pub use record::{RecordError, ReportUri, TlsrptRecord};
 pub use report::{DateRange, FailureDetails, PolicyResult, PolicyType, Report};
 pub use result_type::ResultType;
