@@ -11,6 +11,6 @@ pub mod tlsa;
 pub mod verify;
 
 pub use assess::{Assessment, Kind, RecordOutcome, assess, findings};
-pub use lint::{LintedChain, lint, pem_chain};
+pub use lint::{LintedChain, PemError, lint, pem_chain};
 pub use tlsa::{Tlsa, Unusable};
 pub use verify::{DaneVerdict, verify};

@@ -83,6 +83,13 @@ impl<'a> Certificate<'a> {
         self.subject() == self.issuer()
     }
 
+    /// Self-issued, and not shown to be signed by another: an old algorithm does not hide what it is.
+    pub(crate) fn signs_itself(&self) -> bool {
+        self.is_self_issued()
+            && der::sequence_content(self.spki())
+                .is_some_and(|key| self.signature_by(key) != Signature::Fails)
+    }
+
     /// The DNS-IDs, at most [`MAX_NAMES`]. An unreadable subjectAltName has none.
     pub(crate) fn dns_ids(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.general_names().filter_map(|name| match name {

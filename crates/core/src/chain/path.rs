@@ -6,13 +6,15 @@
 //! one, with at most one signature check for each pair of certificates. When there is none, the search is
 //! repeated with less asked, to say what is wrong.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
-use x509_parser::extensions::{ParsedExtension, X509Extension};
 
 use super::certificate::{Certificate, Signature};
 use super::{ChainFault, der};
 
 mod constraints;
+mod roles;
 
 /// What ends a path: trusted for reasons outside the chain, so that only name and key count.
 #[derive(Debug, Clone, Copy)]
@@ -77,63 +79,88 @@ pub(crate) enum Lost {
     UnsupportedSignature,
 }
 
-/// One search: what was sent (leaf first), what is trusted, when.
+/// Searches among what was sent (leaf first) at one moment, for any anchors.
 pub(crate) struct Search<'s, 'a> {
     chain: &'s [Certificate<'a>],
-    anchors: &'s [Anchor<'s>],
-    now: Timestamp,
-    /// Signature of the first certificate by the second, checked at most once.
+    nodes: Vec<Node>,
+    /// The first certificate's signature by the second, checked at most once.
     links: Vec<Vec<Option<Signature>>>,
-    ends: Vec<Vec<Option<Signature>>>,
 }
 
+/// What is wrong with a certificate wherever it stands on the way.
+struct Node {
+    date: Option<ChainFault>,
+    role: Option<ChainFault>,
+    /// The most issuers that may stand between it and the leaf.
+    room: u32,
+}
+
+/// For each certificate reached: the one it was reached from, and the issuers between it and the leaf.
+type Reached = Vec<Option<(usize, u32)>>;
+
 impl<'s, 'a> Search<'s, 'a> {
-    pub(crate) fn new(chain: &'s [Certificate<'a>], anchors: &'s [Anchor<'s>], now: Timestamp) -> Self {
-        let links = vec![vec![None; chain.len()]; chain.len()];
-        let ends = vec![vec![None; anchors.len()]; chain.len()];
-        Self { chain, anchors, now, links, ends }
+    pub(crate) fn new(chain: &'s [Certificate<'a>], now: Timestamp) -> Self {
+        let node = |(at, certificate)| Node {
+            date: date_fault(certificate, now),
+            role: role_fault(certificate, &chain[0], at),
+            room: roles::room(certificate),
+        };
+        let nodes = chain.iter().enumerate().map(node).collect();
+        Self { chain, nodes, links: vec![vec![None; chain.len()]; chain.len()] }
     }
 
     /// The way without a fault if there is one, else the one with the least serious faults.
-    pub(crate) fn run(mut self) -> Outcome {
+    pub(crate) fn run(&mut self, anchors: &[Anchor<'_>]) -> Outcome {
+        let mut ends = vec![vec![None; anchors.len()]; self.chain.len()];
+        let mut lost = Lost::NoIssuer;
         for asked in [Asked::Everything, Asked::Roles, Asked::Links] {
-            if let Some(path) = self.walk(asked) {
-                let faults = self.faults(&path);
-                return Outcome::Found(path, faults);
+            match self.walk(asked, anchors, &mut ends) {
+                Ok(path) => {
+                    let faults = self.faults(&path);
+                    return Outcome::Found(path, faults);
+                }
+                Err(reached) => lost = self.lost(&reached, &ends),
             }
         }
-        Outcome::Lost(self.lost())
+        Outcome::Lost(lost)
     }
 
-    fn walk(&mut self, asked: Asked) -> Option<Path> {
-        // For each certificate reached: the one it was reached from, and the issuers passed until it.
-        let mut reached: Vec<Option<(usize, u32)>> = vec![None; self.chain.len()];
-        let mut queue = std::collections::VecDeque::new();
+    fn walk(
+        &mut self,
+        asked: Asked,
+        anchors: &[Anchor<'_>],
+        ends: &mut [Vec<Option<Signature>>],
+    ) -> Result<Path, Reached> {
+        let mut reached: Reached = vec![None; self.chain.len()];
+        let mut queue = VecDeque::new();
         if !self.chain.is_empty() && self.passes(0, 0, asked) {
             reached[0] = Some((0, 0));
-            queue.push_back(0);
+            queue.push_back((0, 0));
         }
-        while let Some(here) = queue.pop_front() {
-            if let Some(anchor) = (0..self.anchors.len()).find(|a| self.ends_at(here, *a)) {
-                return Some(Path { certificates: way_to(here, &reached), anchor });
+        while let Some((here, passed)) = queue.pop_front() {
+            let tries = anchors.iter().zip(&mut ends[here]);
+            for (anchor, (trusted, known)) in tries.enumerate() {
+                if ends_at(&self.chain[here], trusted, known) {
+                    return Ok(Path { certificates: way_to(here, &reached), anchor });
+                }
             }
-            let passed = reached[here].map_or(0, |(_, passed)| passed);
+            // RFC 5280 §4.2.1.9: self-issued certificates do not count for the path length.
+            let between = passed + u32::from(here != 0 && !self.chain[here].is_self_issued());
             for next in 1..self.chain.len() {
-                if reached[next].is_none() && self.passes(next, passed, asked) && self.links_to(here, next) {
-                    // RFC 5280 §4.2.1.9: self-issued certificates do not count for the path length.
-                    let counts = u32::from(!self.chain[next].is_self_issued());
-                    reached[next] = Some((here, passed + counts));
-                    queue.push_back(next);
+                if reached[next].is_none() && self.passes(next, between, asked) && self.links_to(here, next) {
+                    reached[next] = Some((here, between));
+                    queue.push_back((next, between));
                 }
             }
         }
-        None
+        Err(reached)
     }
 
-    /// Whether certificate `at`, with `below` issuers between it and the leaf, has no fault of those asked.
-    fn passes(&self, at: usize, below: u32, asked: Asked) -> bool {
-        (asked < Asked::Everything || self.date_fault(at).is_none())
-            && (asked < Asked::Roles || self.role_fault(at, below).is_none())
+    /// Whether certificate `at`, with `between` issuers between it and the leaf, has no fault of those asked.
+    fn passes(&self, at: usize, between: u32, asked: Asked) -> bool {
+        let node = &self.nodes[at];
+        (asked < Asked::Everything || node.date.is_none())
+            && (asked < Asked::Roles || (node.role.is_none() && between <= node.room))
     }
 
     fn links_to(&mut self, below: usize, above: usize) -> bool {
@@ -147,55 +174,51 @@ impl<'s, 'a> Search<'s, 'a> {
         verdict == Signature::Holds
     }
 
-    fn ends_at(&mut self, below: usize, anchor: usize) -> bool {
-        let (lower, upper) = (&self.chain[below], self.anchors[anchor]);
-        if upper.subject.is_some_and(|subject| der::sequence_content(lower.issuer()) != Some(subject)) {
-            return false;
-        }
-        *self.ends[below][anchor].get_or_insert_with(|| lower.signature_by(upper.key)) == Signature::Holds
-    }
-
     fn faults(&self, path: &Path) -> Vec<ChainFault> {
         let mut faults = Vec::new();
-        let mut below = 0;
+        let mut between = 0;
         for &at in &path.certificates {
-            for fault in [self.role_fault(at, below), self.date_fault(at)].into_iter().flatten() {
+            let node = &self.nodes[at];
+            let cramped = (between > node.room).then_some(ChainFault::NotACa);
+            for fault in [node.role.clone().or(cramped), node.date.clone()].into_iter().flatten() {
                 if !faults.contains(&fault) {
                     faults.push(fault);
                 }
             }
-            below += u32::from(at != 0 && !self.chain[at].is_self_issued());
+            between += u32::from(at != 0 && !self.chain[at].is_self_issued());
         }
         faults
     }
 
-    fn date_fault(&self, at: usize) -> Option<ChainFault> {
-        date_fault(&self.chain[at], self.now)
-    }
-
-    fn role_fault(&self, at: usize, below: u32) -> Option<ChainFault> {
-        let certificate = &self.chain[at];
-        extension_fault(certificate)
-            .or_else(|| if at == 0 { None } else { issuer_fault(certificate, below) })
-            .or_else(|| (!serves_tls(certificate)).then_some(ChainFault::Purpose))
-            .or_else(|| constraints::fault(certificate, &self.chain[0], at))
-    }
-
-    /// The links walk with everything tried has filled the tables: what was met at the ends of the ways?
-    fn lost(&self) -> Lost {
-        let met = |verdict| {
-            let is = |cell: &Option<Signature>| *cell == Some(verdict);
-            self.links.iter().chain(&self.ends).flatten().any(is)
+    /// What was met where a way ended: somebody of the issuer's name, or nobody.
+    fn lost(&self, reached: &Reached, ends: &[Vec<Option<Signature>>]) -> Lost {
+        let met = |at: usize| self.links[at].iter().chain(&ends[at]).flatten();
+        // A root that is no anchor is an end, not a broken link, whoever else has its name.
+        let is_dead_end = |at: &usize| {
+            reached[*at].is_some()
+                && met(*at).all(|s| *s != Signature::Holds)
+                && (*at == 0 || !self.chain[*at].signs_itself())
         };
-        match () {
-            () if met(Signature::Unsupported) => Lost::UnsupportedSignature,
-            () if met(Signature::Fails) => Lost::BadSignature,
-            () => Lost::NoIssuer,
+        let dead_ends = || (0..self.chain.len()).filter(is_dead_end).flat_map(met);
+        if dead_ends().any(|signature| *signature == Signature::Fails) {
+            Lost::BadSignature
+        } else if dead_ends().any(|signature| *signature == Signature::Unsupported) {
+            Lost::UnsupportedSignature
+        } else {
+            Lost::NoIssuer
         }
     }
 }
 
-fn way_to(end: usize, reached: &[Option<(usize, u32)>]) -> Vec<usize> {
+/// Whether `trusted` issued `certificate`; `known` remembers the signature.
+fn ends_at(certificate: &Certificate<'_>, trusted: &Anchor<'_>, known: &mut Option<Signature>) -> bool {
+    if trusted.subject.is_some_and(|subject| der::sequence_content(certificate.issuer()) != Some(subject)) {
+        return false;
+    }
+    *known.get_or_insert_with(|| certificate.signature_by(trusted.key)) == Signature::Holds
+}
+
+fn way_to(end: usize, reached: &Reached) -> Vec<usize> {
     let mut way = vec![end];
     let mut at = end;
     while at != 0 {
@@ -218,58 +241,13 @@ pub(crate) fn date_fault(certificate: &Certificate<'_>, now: Timestamp) -> Optio
     }
 }
 
-/// RFC 5280 §4.2: a critical extension that is not understood, or that cannot be read, refuses the
-/// certificate. So does any unreadable one of those that we act on.
-fn extension_fault(certificate: &Certificate<'_>) -> Option<ChainFault> {
-    certificate.parsed.extensions().iter().find(|extension| is_unusable(extension)).map(|extension| {
-        ChainFault::Malformed(format!("extension {} is unreadable or critical and unknown", extension.oid))
-    })
-}
-
-fn is_unusable(extension: &X509Extension<'_>) -> bool {
-    match extension.parsed_extension() {
-        ParsedExtension::ParseError { .. } => {
-            extension.critical || is_acted_on(&extension.oid.to_id_string())
+/// What a certificate may not be at this place: the leaf at 0, an issuer elsewhere.
+fn role_fault<'a>(certificate: &Certificate<'a>, leaf: &Certificate<'a>, at: usize) -> Option<ChainFault> {
+    let issuer_fault = || {
+        if at == 0 {
+            return None;
         }
-        ParsedExtension::SubjectAlternativeName(_)
-        | ParsedExtension::BasicConstraints(_)
-        | ParsedExtension::KeyUsage(_)
-        | ParsedExtension::ExtendedKeyUsage(_)
-        | ParsedExtension::NameConstraints(_)
-        | ParsedExtension::CertificatePolicies(_)
-        | ParsedExtension::PolicyMappings(_)
-        | ParsedExtension::PolicyConstraints(_)
-        | ParsedExtension::InhibitAnyPolicy(_)
-        | ParsedExtension::CRLDistributionPoints(_)
-        | ParsedExtension::NSCertType(_) => false,
-        _ => extension.critical,
-    }
-}
-
-/// keyUsage, subjectAltName, basicConstraints, nameConstraints, extKeyUsage.
-fn is_acted_on(oid: &str) -> bool {
-    matches!(oid, "2.5.29.15" | "2.5.29.17" | "2.5.29.19" | "2.5.29.30" | "2.5.29.37")
-}
-
-/// RFC 5280 §6.1.4 (k) to (n): an issuer has the CA flag, room below it and leave to sign.
-fn issuer_fault(certificate: &Certificate<'_>, below: u32) -> Option<ChainFault> {
-    let mut is_ca = false;
-    for extension in certificate.parsed.extensions() {
-        match extension.parsed_extension() {
-            ParsedExtension::BasicConstraints(basic) => {
-                is_ca = basic.ca && basic.path_len_constraint.is_none_or(|room| below <= room);
-            }
-            ParsedExtension::KeyUsage(usage) if !usage.key_cert_sign() => return Some(ChainFault::NotACa),
-            _ => {}
-        }
-    }
-    (!is_ca).then_some(ChainFault::NotACa)
-}
-
-/// RFC 5280 §4.2.1.12: without the extension every purpose is meant.
-fn serves_tls(certificate: &Certificate<'_>) -> bool {
-    certificate.parsed.extensions().iter().all(|extension| match extension.parsed_extension() {
-        ParsedExtension::ExtendedKeyUsage(usage) => usage.any || usage.server_auth,
-        _ => true,
-    })
+        roles::issuer_fault(certificate).or_else(|| constraints::fault(certificate, leaf))
+    };
+    roles::extension_fault(certificate).or_else(issuer_fault).or_else(|| roles::purpose_fault(certificate))
 }

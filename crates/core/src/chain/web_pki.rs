@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
-use super::certificate::{Certificate, Signature, read_chain};
+use super::certificate::{Certificate, read_chain};
 use super::name::{self, CommonName};
 use super::path::{self, Anchor, Lost, Outcome, Path, Search};
-use super::{ChainFault, TrustAnchors, der};
+use super::{ChainFault, TrustAnchors};
 use crate::DomainName;
 
 /// Everything that keeps `chain` (DER, leaf first) from speaking for `host` at `now`; empty means it does
@@ -44,7 +44,7 @@ fn path_faults(chain: &[Certificate<'_>], anchors: &TrustAnchors, now: Timestamp
         .iter()
         .map(|anchor| Anchor { subject: Some(&anchor.subject), key: &anchor.subject_public_key_info })
         .collect();
-    match Search::new(chain, &trusted, now).run() {
+    match Search::new(chain, now).run(&trusted) {
         Outcome::Found(path, faults) if faults.is_empty() => {
             last_word(chain, &path, anchors, now).err().into_iter().collect()
         }
@@ -76,7 +76,9 @@ fn last_word(
         .map(|_| ())
         .map_err(|error| match error {
             // A server's own certificate that is a CA: refused by the web PKI, allowed nowhere else either.
-            Error::CaUsedAsEndEntity if chain.first().is_some_and(signs_itself) => ChainFault::SelfSigned,
+            Error::CaUsedAsEndEntity if chain.first().is_some_and(Certificate::signs_itself) => {
+                ChainFault::SelfSigned
+            }
             error => fault_of(error),
         })
 }
@@ -109,21 +111,17 @@ fn words(error: &Error) -> String {
 }
 
 fn untrusted(chain: &[Certificate<'_>], lost: Lost) -> ChainFault {
-    let leaf_signs_itself = chain.first().is_some_and(signs_itself);
+    let leaf_signs_itself = chain.first().is_some_and(Certificate::signs_itself);
     match lost {
         _ if leaf_signs_itself => ChainFault::SelfSigned,
         Lost::BadSignature => ChainFault::BadSignature,
         Lost::UnsupportedSignature => ChainFault::Malformed(
             "a signature of the chain is of a kind that is not verified any more".into(),
         ),
-        Lost::NoIssuer if chain.len() == 1 => ChainFault::IncompleteChain,
+        Lost::NoIssuer if chain.iter().all(|other| other.der == chain[0].der) => ChainFault::IncompleteChain,
         Lost::NoIssuer => ChainFault::UnknownIssuer,
     }
 }
 
-/// Self-issued, and not shown to be signed by another: an old algorithm does not hide what it is.
-fn signs_itself(certificate: &Certificate<'_>) -> bool {
-    certificate.is_self_issued()
-        && der::sequence_content(certificate.spki())
-            .is_some_and(|key| certificate.signature_by(key) != Signature::Fails)
-}
+#[cfg(test)]
+mod tests;

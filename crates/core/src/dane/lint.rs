@@ -1,8 +1,13 @@
 //! `lint tlsa`: will this certificate satisfy these records?
 
 use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde::Serialize;
 
+use super::assess::{assess_read, findings};
+use super::{Tlsa, Unusable};
+use crate::finding::{self, Severity};
 use crate::{DomainName, Finding};
 
 /// The JSON of `lint tlsa`.
@@ -27,22 +32,50 @@ pub enum PemError {
     /// A block that is no PEM.
     #[error("a PEM block is broken: {0}")]
     Broken(String),
-    /// More than a chain may have.
+    /// More than are read.
     #[error("there are more than {0} certificates in it")]
     TooMany(usize),
 }
 
+/// The most certificates of a file: a bundle is no chain.
+const MAX_PEM_CERTIFICATES: usize = 100;
+
 /// Judges `chain` (DER, leaf first) by records in text form (`3 1 1 HEX`), for `name` at `now`.
 pub fn lint(records: &[String], chain: &[Vec<u8>], name: &DomainName, now: Timestamp) -> LintedChain {
-    let _ = (records, chain, name, now);
-    unimplemented!()
+    let read: Vec<Result<Tlsa, Unusable>> = records.iter().map(|text| Tlsa::parse(text)).collect();
+    let assessment = assess_read(&read, chain, std::slice::from_ref(name), now);
+    let mut findings = findings(name.as_str(), &assessment);
+    if assessment.is_match() {
+        // The question is whether this chain satisfies these records, and it does: what else is wrong with
+        // the set is for looking at.
+        for found in &mut findings {
+            found.severity = found.severity.min(Severity::Warning);
+        }
+        finding::sort(&mut findings);
+    }
+    LintedChain {
+        schema: "mailward.lint.tlsa/1",
+        verdict: assessment.verdict.as_str(),
+        matched: assessment.matched().map(Tlsa::to_string),
+        findings,
+    }
 }
 
 /// The certificates of a PEM file, in its order; other blocks (keys, parameters) are skipped.
 ///
 /// # Errors
-/// When there is none, a block is broken, or there are more than a chain may have.
+/// When there is none, a block is broken, or there are more than a hundred.
 pub fn pem_chain(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
-    let _ = text;
-    unimplemented!()
+    let certificates: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .take(MAX_PEM_CERTIFICATES + 1)
+        .map(|block| block.map(|der| der.to_vec()).map_err(|error| PemError::Broken(error.to_string())))
+        .collect::<Result<_, _>>()?;
+    match certificates.len() {
+        0 => Err(PemError::Empty),
+        1..=MAX_PEM_CERTIFICATES => Ok(certificates),
+        _ => Err(PemError::TooMany(MAX_PEM_CERTIFICATES)),
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,11 +13,8 @@ use crate::chain::certificate::Certificate;
 /// Comparisons made for one issuer; more are refused rather than skipped.
 const MAX_COMPARISONS: usize = 100_000;
 
-/// What is wrong with the names of `leaf` under `issuer`, which stands at position `at` of the chain.
-pub(super) fn fault<'a>(issuer: &Certificate<'a>, leaf: &Certificate<'a>, at: usize) -> Option<ChainFault> {
-    if at == 0 {
-        return None;
-    }
+/// What is wrong with the names of `leaf` under `issuer`.
+pub(super) fn fault<'a>(issuer: &Certificate<'a>, leaf: &Certificate<'a>) -> Option<ChainFault> {
     let violated = issuer.parsed.extensions().iter().any(|extension| match extension.parsed_extension() {
         ParsedExtension::NameConstraints(constraints) => violates(leaf, constraints),
         _ => false,
