@@ -1,1 +1,23 @@
 //! A mail internet on loopback: signed DNS, a CA, policy hosts, MX hosts, senders and attackers.
+//!
+//! Tests and `mailward demo` run the product against it. It is not built from the code it tests: it
+//! shares the words of `mailward-core` and nothing of the rooms that ask, store or judge. What it does
+//! on the wire is written here a second time, from the RFCs.
+//!
+//! Nothing here binds or connects to an address that is not loopback.
+
+pub mod address;
+pub mod ca;
+pub mod clock;
+pub mod dns;
+pub mod policy_host;
+pub mod smtp;
+mod tls;
+pub mod world;
+
+pub use ca::{CertificateAuthority, CertificateKind, Identity};
+pub use clock::WorldClock;
+pub use dns::{Dns, Fault, Poison, Security};
+pub use policy_host::{Answer, PolicyHosts};
+pub use smtp::{Behaviour, Message, MxHosts};
+pub use world::{World, WorldOptions};
