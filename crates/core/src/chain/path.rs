@@ -146,9 +146,9 @@ impl<'s, 'a> Search<'s, 'a> {
             }
             // RFC 5280 §4.2.1.9: self-issued certificates do not count for the path length.
             let between = passed + u32::from(here != 0 && !self.chain[here].is_self_issued());
-            for next in 1..self.chain.len() {
-                if reached[next].is_none() && self.passes(next, between, asked) && self.links_to(here, next) {
-                    reached[next] = Some((here, between));
+            for (next, from) in reached.iter_mut().enumerate().skip(1) {
+                if from.is_none() && self.passes(next, between, asked) && self.links_to(here, next) {
+                    *from = Some((here, between));
                     queue.push_back((next, between));
                 }
             }

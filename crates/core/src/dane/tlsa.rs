@@ -137,7 +137,7 @@ impl Tlsa {
             return Certificate::parse(&self.data).map(|_| ()).map_err(|error| error.to_string());
         }
         match SubjectPublicKeyInfo::from_der(&self.data) {
-            Ok((rest, _)) if rest.is_empty() => Ok(()),
+            Ok(([], _)) => Ok(()),
             _ => Err("it is no public key".to_owned()),
         }
     }
@@ -185,7 +185,7 @@ fn unhex(digits: &str) -> Result<Vec<u8>, Unusable> {
         let shown = printable(&c.to_string());
         return Err(Unusable::Malformed(format!("{shown:?} is no hexadecimal digit")));
     }
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(Unusable::Malformed(format!("an odd number of hexadecimal digits ({})", digits.len())));
     }
     if digits.len() / 2 + 3 > MAX_RDATA {

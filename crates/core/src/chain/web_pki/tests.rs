@@ -1,6 +1,6 @@
 use rcgen::{
-    BasicConstraints, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
-    date_time_ymd,
+    BasicConstraints, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, date_time_ymd,
 };
 
 use super::*;
@@ -253,4 +253,36 @@ fn certificates_are_described() {
     );
     let many = vec![chain[0].clone(); 50];
     assert_eq!(describe_chain(&many).len(), MAX_CERTIFICATES);
+}
+
+#[test]
+fn signatures_of_every_current_kind_hold() {
+    let rsa = || KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    for (key, why) in [
+        (KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(), "P-256"),
+        (KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(), "P-384"),
+        (KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap(), "P-521"),
+        (KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), "Ed25519"),
+        (rsa(), "RSA"),
+    ] {
+        let params = authority("root");
+        let root = params.self_signed(&key).unwrap();
+        let leaf =
+            server(&[HOST]).signed_by(&KeyPair::generate().unwrap(), &Issuer::from_params(&params, &key));
+        let (anchors, _) = TrustAnchors::from_der([root.der()]);
+        let chain = [leaf.unwrap().der().to_vec()];
+        assert_eq!(verify_web_pki(&chain, &anchors, &host(HOST), now()), [], "{why}");
+    }
+}
+
+#[test]
+fn a_broken_octet_never_passes_and_never_panics() {
+    let world = World::new();
+    let chain = world.chain(server(&[HOST]));
+    for at in 0..chain[0].len() {
+        let mut broken = chain.clone();
+        broken[0][at] ^= 0x55;
+        assert!(!world.faults(&broken).is_empty(), "octet {at}");
+        let _ = describe(&broken[0]);
+    }
 }

@@ -118,31 +118,56 @@ fn outdone(subject: &str, a: &Assessment) -> Option<Finding> {
     let weak = a.usable.iter().find(|o| a.outdone.contains(&o.index))?;
     let kind = weak.kind();
     let message = format!(
-        "A {kind} record matches, but records of usage {} and selector {} with a stronger digest are published and none of them does",
+        "A {kind} record matches, but records of usage {} and selector {} with a stronger digest are there, and senders that look only at the strongest find none that matches",
         kind.usage, kind.selector,
     );
-    Some(Finding::new("DANE-006", Severity::Error, subject, message).evidence("matching", weak.tlsa.short()))
+    let found = Finding::new("DANE-006", worst_unless_match(a), subject, message);
+    Some(found.evidence("matching", weak.tlsa.short()).fix([
+        format!("Publish the stronger digest for the present {} too", what_is_selected(kind.selector)),
+        "Or remove the records with the stronger digest".to_owned(),
+    ]))
+}
+
+fn what_is_selected(selector: u8) -> &'static str {
+    if selector == 0 { "certificate" } else { "key" }
+}
+
+/// A fault that another record makes up for defers no mail.
+fn worst_unless_match(a: &Assessment) -> Severity {
+    if a.is_match() { Severity::Warning } else { Severity::Error }
 }
 
 fn anchors(subject: &str, a: &Assessment) -> Option<Finding> {
     let with = |verdict| a.usable.iter().find(|o| !o.outdone && o.verdict == verdict);
-    let (severity, found, what) = if let Some(o) = with(DaneVerdict::NameMismatch) {
-        (
-            Severity::Error,
-            o,
-            "matches an issuer of the chain, but the certificate does not bear the host's name",
-        )
+    let (o, what, fix) = if let Some(o) = with(DaneVerdict::NameMismatch) {
+        let what = "matches an issuer of the chain, but the certificate does not bear the host's name";
+        (o, what, "Put the host's name into the certificate's subjectAltName")
     } else if let Some(o) = with(DaneVerdict::Expired) {
-        (Severity::Error, o, "matches an issuer of the chain, but a certificate below it has expired")
+        let what = "matches an issuer of the chain, but a certificate below it has expired";
+        (o, what, "Renew the certificate that has expired")
     } else if let Some(o) = with(DaneVerdict::Untrusted) {
-        (Severity::Error, o, "matches a certificate that was sent, but the chain does not lead to it")
+        let what = "matches a certificate that was sent, but the chain does not lead to it";
+        (o, what, "Send every certificate between the server's own and the one that the record names")
     } else {
-        let unsent = |o: &&RecordOutcome| o.tlsa.usage == 2 && o.is_match() && o.anchor.is_none();
-        let o = a.usable.iter().find(unsent)?;
-        (Severity::Warning, o, "holds the trust anchor itself, and the server does not send it")
+        return unsent_anchor(subject, a);
     };
-    let message = format!("The TLSA record {} {what}", found.tlsa.short());
-    Some(Finding::new("DANE-007", severity, subject, message).evidence("verdict", found.verdict.as_str()))
+    let message = format!("The TLSA record {} {what}", o.tlsa.short());
+    let found = Finding::new("DANE-007", worst_unless_match(a), subject, message);
+    let instead =
+        a.leaf_record.as_ref().map(|record| format!("Or publish the server's own key: TLSA {record}"));
+    let steps = std::iter::once(fix.to_owned()).chain(instead);
+    Some(found.evidence("verdict", o.verdict.as_str()).fix(steps))
+}
+
+/// RFC 7672 §3.1.2: senders differ in whether they take an anchor from the DNS.
+fn unsent_anchor(subject: &str, a: &Assessment) -> Option<Finding> {
+    let unsent = |o: &&RecordOutcome| o.tlsa.usage == 2 && o.is_match() && o.anchor.is_none();
+    let o = a.usable.iter().find(unsent)?;
+    let message = format!(
+        "The TLSA record {} holds the trust anchor itself, and the server does not send it",
+        o.tlsa.short()
+    );
+    Some(Finding::new("DANE-007", Severity::Warning, subject, message))
 }
 
 fn not_judged(subject: &str, a: &Assessment) -> Option<Finding> {
@@ -211,3 +236,6 @@ fn malformed(subject: &str, a: &Assessment) -> Option<Finding> {
 fn texts(usable: &[RecordOutcome]) -> Vec<String> {
     usable.iter().take(SHOWN).map(|o| o.tlsa.short()).collect()
 }
+
+#[cfg(test)]
+mod tests;

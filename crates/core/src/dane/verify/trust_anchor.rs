@@ -46,14 +46,14 @@ impl<'p, 'a> Judge<'p, 'a> {
         if matches!(verdict, DaneVerdict::Match(_)) {
             return (verdict, above.first().copied());
         }
-        match self.from_record(index, tlsa) {
+        match self.anchor_in_record(index, tlsa) {
             DaneVerdict::NoMatch => (verdict, above.first().copied()),
             better => (better, None),
         }
     }
 
     /// The anchor that stands in the record. One equal to the leaf is none (reading B8).
-    fn from_record(&mut self, index: usize, tlsa: &Tlsa) -> DaneVerdict {
+    fn anchor_in_record(&mut self, index: usize, tlsa: &Tlsa) -> DaneVerdict {
         let Some(search) = &mut self.search else { return DaneVerdict::NoMatch };
         let leaf = &self.presented.certificates[0];
         let outcome = match (tlsa.selector, tlsa.matching) {
