@@ -182,6 +182,9 @@ impl Reader<'_> {
             let message = format!("It is compressed more than {} times.", self.limits.levels);
             return self.refuse(Refusal::quarantine("REP-072", origin.subject(), message));
         }
+        if self.left == 0 && !self.refused.is_empty() {
+            return; // The item is over its limit already, and says so.
+        }
         let mut oddities = origin.oddities.clone();
         if level == 0 && origin.envelope.is_none() {
             note_label(kind, origin.media_type, origin.name, &mut oddities);

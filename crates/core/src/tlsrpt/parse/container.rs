@@ -40,7 +40,7 @@ pub(super) fn gunzip(bytes: &[u8], left: &mut usize, subject: &str) -> Result<Un
     let mut rest = bytes;
     loop {
         let mut member = GzDecoder::new(rest);
-        drain(&mut member, &mut out, bytes.len(), *left, subject)?;
+        drain(&mut member, &mut out, bytes.len(), left, subject)?;
         rest = member.into_inner();
         if Kind::of(rest) == Kind::Gzip {
             continue; // RFC 1952 §2.2: members simply follow each other.
@@ -93,25 +93,32 @@ pub(super) fn unzip(
                 let name = entry.name().to_owned();
                 let packed = usize::try_from(entry.compressed_size()).unwrap_or(usize::MAX);
                 let mut out = Vec::new();
-                let content =
-                    drain(&mut entry, &mut out, packed.min(bytes.len()), *left, &name).map(|()| out);
+                let content = drain(&mut entry, &mut out, packed.min(bytes.len()), left, &name);
+                let content = content.map(|()| out);
                 (name, content)
             }
             Err(error) => (subject.to_owned(), Err(damaged(error.to_string()))),
         };
-        if let Ok(out) = &content {
-            *left -= out.len();
+        match content {
+            // Nothing more can be unpacked, so the other entries are not even begun.
+            Err(over) if *left == 0 => return Err(over),
+            Err(refusal) => each(&name, Err(refusal), left),
+            Ok(out) => {
+                *left -= out.len();
+                each(&name, Ok(out), left);
+            }
         }
-        each(&name, content, left);
     }
     Ok(())
 }
 
+/// Reads to the end. Whoever passes a bound has nothing left for anything else in the item: a hundred
+/// bombs cost no more than one.
 fn drain(
     from: &mut impl Read,
     out: &mut Vec<u8>,
     packed: usize,
-    left: usize,
+    left: &mut usize,
     subject: &str,
 ) -> Result<(), Refusal> {
     let mut chunk = [0; 16 << 10];
@@ -125,12 +132,14 @@ fn drain(
             }
         };
         let total = out.len() + read;
-        if total > left {
+        if total > *left {
             let message = format!("Unpacked it is larger than the {left} bytes that are left to it.");
+            *left = 0;
             return Err(Refusal::quarantine("REP-071", subject, message));
         }
         if total > FREE_OF_RATIO && total / RATIO > packed {
             let message = format!("{packed} bytes unpack to more than {RATIO} times as many: a bomb.");
+            *left = 0;
             return Err(Refusal::quarantine("REP-071", subject, message));
         }
         out.extend_from_slice(&chunk[..read]);
