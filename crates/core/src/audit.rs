@@ -7,12 +7,31 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::DomainFacts;
+use crate::finding;
 use crate::mta_sts::StsPolicy;
 use crate::{Finding, MxHost, PolicyDomain, Severity};
 
+mod case;
 mod compare;
+mod dane;
+mod dnssec;
+mod hosts;
+pub mod mail_server;
+mod mx;
+mod policy;
+pub mod policy_host;
+mod probe_round;
+mod record;
+mod reporting;
+mod summary;
+
+#[cfg(test)]
+pub(crate) mod example;
+#[cfg(test)]
+mod tests;
 
 pub use compare::{Difference, compare};
+pub use probe_round::probe_round;
 
 /// How to judge.
 #[derive(Debug, Clone)]
@@ -184,8 +203,48 @@ pub struct CertificateSummary {
     pub spki_sha256: String,
 }
 
-/// Judges the facts.
+/// Judges the facts of one look.
 pub fn audit(facts: &DomainFacts, options: &AuditOptions) -> Audit {
-    let _ = (facts, options);
-    unimplemented!()
+    let case = case::Case::read(facts, options);
+    let mut findings = record::findings(&case);
+    findings.extend(policy_host::findings(&case));
+    findings.extend(policy::findings(&case));
+    findings.extend(mx::findings(&case));
+    findings.extend(reporting::findings(&case));
+    findings.extend(mail_server::findings(&case));
+    findings.extend(dnssec::findings(&case));
+    findings.extend(dane::findings(&case));
+    finding::sort(&mut findings);
+    let summary = summary::summary(&case, &findings);
+    Audit {
+        domain: facts.domain.clone(),
+        checked_at: facts.observed_at,
+        summary,
+        findings,
+        policy_text: case::fetched(facts).map(|fetched| String::from_utf8_lossy(&fetched.body).into_owned()),
+        records: records(&case),
+        mx: hosts::verdicts(&case),
+        policy: case.policy,
+    }
+}
+
+fn records(case: &case::Case<'_>) -> Records {
+    let texts = |answer: &crate::dns::DnsResult<crate::dns::TxtRecord>| {
+        answer.as_ref().map(|answer| case::texts(&answer.records)).unwrap_or_default()
+    };
+    let id = case.record.as_ref().and_then(|lint| lint.record.as_ref()).map(|record| record.id.clone());
+    let rua = case::reporting(case.facts).map(|linted| linted.value.rua).unwrap_or_default();
+    Records {
+        mta_sts: texts(&case.facts.sts_record),
+        mta_sts_ttl: case
+            .facts
+            .sts_record
+            .as_ref()
+            .ok()
+            .filter(|answer| !answer.is_absent())
+            .map(|answer| answer.ttl),
+        mta_sts_id: id,
+        tls_rpt: texts(&case.facts.tlsrpt_record),
+        rua: rua.into_iter().map(String::from).collect(),
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub mod catalogue;
+pub mod phrase;
 
 /// How bad it is. `Untested` is no degree: it says that we could not find out, and is never shown as
 /// a failure.

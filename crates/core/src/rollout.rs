@@ -15,8 +15,17 @@ use crate::mta_sts::Mode;
 use crate::tlsrpt::ResultType;
 use crate::{MxHost, PolicyDomain};
 
+mod judge;
+mod outside;
+mod probes;
+mod reports;
+mod time;
 mod window;
 
+#[cfg(test)]
+mod examples;
+
+pub use judge::judge;
 pub use window::{body_mark, is_our_id, policy_id, window};
 
 /// How far a source of reports is believed.
@@ -89,8 +98,9 @@ pub struct ReportedDay {
 pub struct ProbeRound {
     /// When.
     pub at: Timestamp,
-    /// By host and address: `None` is green, else the first fault in words. An address that could not
-    /// be tested from here (port blocked) is left out and makes the round incomplete.
+    /// By host and address (`mx1.example.com 192.0.2.1`): `None` is green, else the first fault in
+    /// words. An address that could not be tested from here (port blocked) is left out and makes the
+    /// round incomplete.
     pub faults: BTreeMap<String, Option<String>>,
     /// The MX hosts of that round, sorted.
     pub mx: Vec<MxHost>,
@@ -224,10 +234,4 @@ pub enum Verdict {
         /// Numbers of the items.
         missing: Vec<u8>,
     },
-}
-
-/// Judges.
-pub fn judge(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Judgement {
-    let _ = (evidence, gate, now);
-    unimplemented!()
 }

@@ -241,7 +241,7 @@ impl Inner {
 }
 
 /// The weaker of two links of a chain.
-pub(crate) fn weaker(a: DnssecStatus, b: DnssecStatus) -> DnssecStatus {
+fn weaker(a: DnssecStatus, b: DnssecStatus) -> DnssecStatus {
     let rank = |s: DnssecStatus| match s {
         DnssecStatus::Secure => 0,
         DnssecStatus::Insecure => 1,

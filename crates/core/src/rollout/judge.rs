@@ -1,0 +1,122 @@
+//! Puts the items together: verdict, waivers, the earliest moment.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::reports::Reports;
+use super::window::window;
+use super::{Evidence, Gate, GateItem, ItemState, Judgement, Verdict, outside, probes, time};
+
+/// An item before it has its number and question.
+pub(super) struct Answer {
+    pub(super) state: ItemState,
+    pub(super) evidence: String,
+    pub(super) next: Vec<String>,
+    /// When it can hold at the earliest, where that can be told.
+    pub(super) earliest: Option<Timestamp>,
+}
+
+impl Answer {
+    pub(super) fn holds(evidence: impl Into<String>) -> Self {
+        Self { state: ItemState::Holds, evidence: evidence.into(), next: Vec::new(), earliest: None }
+    }
+
+    pub(super) fn obstacle<S: Into<String>>(
+        evidence: impl Into<String>,
+        next: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let next = next.into_iter().map(Into::into).collect();
+        Self { state: ItemState::Obstacle, evidence: evidence.into(), next, earliest: None }
+    }
+
+    pub(super) fn unknown<S: Into<String>>(
+        evidence: impl Into<String>,
+        next: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self { state: ItemState::Unknown, ..Self::obstacle(evidence, next) }
+    }
+
+    pub(super) fn not_before(mut self, earliest: Option<Timestamp>) -> Self {
+        self.earliest = earliest;
+        self
+    }
+}
+
+/// Judges whether the next step up (to enforce, or to a longer max_age) loses no mail.
+pub fn judge(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Judgement {
+    let window = window(now, gate);
+    let reports = Reports::read(evidence, gate, window);
+    let answers: [(&str, Answer); 11] = [
+        (
+            "Has the policy been in testing long enough with this set of mail servers?",
+            time::testing(evidence, gate, now),
+        ),
+        ("Did every mail server pass every probe of ours?", probes::green(evidence, gate, now)),
+        ("Have enough senders reported?", reports.reporters(gate)),
+        ("Have enough sessions been reported?", reports.sessions(gate)),
+        ("Is the window free of failures that are ours?", reports.ours(evidence, gate)),
+        ("Is the window free of failures that nobody can explain?", reports.unexplained(evidence, gate)),
+        ("Does the policy name every mail server?", outside::covered(evidence, gate, now)),
+        (
+            "Is the policy served on every address, and does the record announce it?",
+            outside::served(evidence, gate, now),
+        ),
+        (
+            "Does the certificate of the policy host last?",
+            outside::policy_host_certificate(evidence, gate, now),
+        ),
+        ("Do the certificates of all mail servers last?", outside::mx_certificates(evidence, gate, now)),
+        ("Is everything at rest?", time::at_rest(evidence)),
+    ];
+    let mut earliest = None;
+    let mut items = Vec::with_capacity(answers.len());
+    for (number, (question, answer)) in (1..).zip(answers) {
+        let item = waive(number, question, answer.state, answer.evidence, answer.next, &evidence.waived);
+        if matches!(item.state, ItemState::Obstacle | ItemState::Unknown) {
+            earliest = earliest.max(answer.earliest);
+        }
+        items.push(item);
+    }
+    let verdict = verdict(&items);
+    Judgement {
+        earliest: if verdict == Verdict::Safe { Some(now) } else { earliest.filter(|at| *at > now) },
+        verdict,
+        items,
+        window,
+        would_defer: reports.would_defer,
+        hints: reports.hints,
+    }
+}
+
+/// An operator may pass a gap or an obstacle by name; it stays visible with its reason.
+fn waive(
+    number: u8,
+    question: &str,
+    mut state: ItemState,
+    mut evidence: String,
+    mut next: Vec<String>,
+    waived: &BTreeMap<u8, String>,
+) -> GateItem {
+    if state != ItemState::Holds
+        && let Some(reason) = waived.get(&number)
+    {
+        state = ItemState::Waived;
+        evidence
+            .push_str(&format!(" An operator passed this item: {}", crate::finding::phrase::foreign(reason)));
+        next.clear();
+    }
+    GateItem { number, question: question.to_owned(), state, evidence, next }
+}
+
+/// An obstacle outweighs a gap; a gap never counts as passed.
+fn verdict(items: &[GateItem]) -> Verdict {
+    let numbers = |state| items.iter().filter(|item| item.state == state).map(|item| item.number).collect();
+    let (obstacles, missing): (Vec<u8>, Vec<u8>) =
+        (numbers(ItemState::Obstacle), numbers(ItemState::Unknown));
+    match (obstacles.is_empty(), missing.is_empty()) {
+        (false, _) => Verdict::NotYet { obstacles },
+        (true, false) => Verdict::Unknown { missing },
+        (true, true) => Verdict::Safe,
+    }
+}
