@@ -18,6 +18,7 @@ mod anchors;
 mod certificate;
 mod der;
 mod describe;
+mod distinguished_name;
 #[cfg(test)]
 pub(crate) mod minting;
 pub mod name;

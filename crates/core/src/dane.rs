@@ -13,4 +13,6 @@ pub mod verify;
 pub use assess::{Assessment, Kind, RecordOutcome, assess, findings};
 pub use lint::{LintedChain, PemError, lint, pem_chain};
 pub use tlsa::{Tlsa, Unusable};
-pub use verify::{DaneVerdict, verify};
+pub use verify::{DaneVerdict, verify, verify_with};
+
+pub use crate::chain::name::CommonName;

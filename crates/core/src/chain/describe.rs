@@ -8,7 +8,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 use super::certificate::{Certificate, CertificateError};
-use super::{MAX_CERTIFICATES, MAX_CHAIN_BYTES};
+use super::{MAX_CERTIFICATES, MAX_CHAIN_BYTES, distinguished_name};
 use crate::facts::CertificateFacts;
 
 /// DNS names kept.
@@ -41,8 +41,8 @@ pub fn describe_chain(chain: &[Vec<u8>]) -> Vec<CertificateFacts> {
 
 fn facts(certificate: &Certificate<'_>) -> CertificateFacts {
     CertificateFacts {
-        subject: printable(&certificate.parsed.subject().to_string()),
-        issuer: printable(&certificate.parsed.issuer().to_string()),
+        subject: distinguished_name::text(certificate.parsed.subject()),
+        issuer: distinguished_name::text(certificate.parsed.issuer()),
         dns_names: certificate.dns_ids().take(NAMES_KEPT).map(printable).collect(),
         not_before: certificate.not_before,
         not_after: certificate.not_after,

@@ -263,4 +263,21 @@ mod tests {
         assert!(matches!(Tlsa::parse("2 0 0 30").unwrap().usable(), Err(Unusable::Data { matching: 0, .. })));
         assert_eq!(Tlsa::parse(&format!("2 0 2 {DIGEST}{DIGEST}")).unwrap().usable(), Ok(()));
     }
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9a-fA-F \\PC]{0,40}") {
+            if let Ok(record) = Tlsa::parse(&text) {
+                assert_eq!(Tlsa::parse(&record.to_string()), Ok(record.clone()));
+                let _ = record.usable();
+            }
+        }
+
+        #[test]
+        fn any_octets_survive(rdata in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            match Tlsa::from_wire(&rdata) {
+                Ok(record) => assert_eq!(record.to_wire(), rdata),
+                Err(_) => assert!(rdata.len() < 4),
+            }
+        }
+    }
 }

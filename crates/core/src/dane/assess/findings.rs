@@ -59,6 +59,7 @@ fn none_usable(subject: &str, a: &Assessment) -> Option<Finding> {
     let reasons: Vec<String> = a.unusable.iter().take(SHOWN).map(|(_, why)| why.to_string()).collect();
     let first = reasons.first().map_or("there is none", String::as_str);
     let message = match a.count {
+        0 => "There is no TLSA record".to_owned(),
         1 => format!("The only TLSA record cannot be used: {first}"),
         count => format!("None of the {count} TLSA records can be used: {first}"),
     };
@@ -187,7 +188,7 @@ fn certificate_pins(subject: &str, a: &Assessment) -> Option<Finding> {
     let pins = |o: &&RecordOutcome| o.tlsa.usage == 3 && o.tlsa.selector == 0;
     let pin = a.usable.iter().find(pins)?;
     let message = format!(
-        "The TLSA record {} names the certificate, not its key, and stops matching at the next renewal",
+        "The TLSA record {} names a certificate, not a key: it has to change at every renewal",
         pin.tlsa.short(),
     );
     Some(Finding::new("DANE-009", Severity::Warning, subject, message))

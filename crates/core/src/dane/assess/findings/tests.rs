@@ -158,6 +158,16 @@ fn findings_say_what_to_publish() {
 }
 
 #[test]
+fn duplicates_are_one_record() {
+    let world = World::new(server(&[HOST]));
+    let chain = [world.leaf.der.clone()];
+    let records = [other(3, 1, 1), other(3, 1, 1), world.leaf(3, 1, 1), world.leaf(3, 1, 1)];
+    let assessment = assess(&records, &chain, &[host(HOST)], now());
+    assert_eq!(assessment.verdict, DaneVerdict::Match(2));
+    assert_eq!(assessment.usable.iter().map(|o| o.index).collect::<Vec<_>>(), [0, 2]);
+}
+
+#[test]
 fn hostile_sets_are_assessed() {
     let world = World::new(server(&[HOST]));
     let chain = [world.leaf.der.clone(), world.root.der.clone()];
