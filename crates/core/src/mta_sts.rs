@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod coverage;
 pub mod policy;
+pub mod publish;
 pub mod record;
 
 pub use policy::{Mode, MxPattern, PolicyError, StsPolicy};
