@@ -15,6 +15,7 @@ mod case;
 mod compare;
 mod dane;
 mod dnssec;
+pub mod drift;
 mod hosts;
 pub mod mail_server;
 mod mx;
