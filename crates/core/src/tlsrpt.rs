@@ -1,6 +1,8 @@
 //! TLS-RPT (RFC 8460): the record that asks for reports, the reports, and how they are counted.
 
 pub mod authenticity;
+mod file_name;
+pub mod lint;
 pub mod parse;
 pub mod record;
 pub mod report;
@@ -11,6 +13,8 @@ pub mod write;
 pub use authenticity::{
     Judgement, SignatureFacts, SignatureVerdict, contact_domain, content_hash, decide, judge, submitter,
 };
+pub use file_name::FileName;
+pub use lint::{ReportLint, ReportVerdict, lint_report};
 pub use parse::{Incoming, Limits, MailFacts, Parsed, parse};
 pub use record::{RecordError, ReportUri, TlsrptRecord};
 pub use report::{DateRange, FailureDetails, PolicyResult, PolicyType, Report};

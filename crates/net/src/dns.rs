@@ -241,7 +241,7 @@ impl Inner {
 }
 
 /// The weaker of two links of a chain.
-fn weaker(a: DnssecStatus, b: DnssecStatus) -> DnssecStatus {
+pub(crate) fn weaker(a: DnssecStatus, b: DnssecStatus) -> DnssecStatus {
     let rank = |s: DnssecStatus| match s {
         DnssecStatus::Secure => 0,
         DnssecStatus::Insecure => 1,

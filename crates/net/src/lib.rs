@@ -3,6 +3,8 @@
 //! Nothing here decides anything, reads a configuration file or knows the database. Each way of
 //! asking has hard limits on size, count and time, because everything it talks to may be hostile.
 
+pub mod address;
+mod connect;
 pub mod dns;
 pub mod observe;
 pub mod policy_host;

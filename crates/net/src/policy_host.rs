@@ -1,13 +1,32 @@
 //! Fetches a policy: HTTPS only, no redirects, 200 only, bounded in size and in total time.
+//!
+//! RFC 8461 §3.3 has the rules. One deadline covers everything from the first connect to the last byte:
+//! a server that drips two bytes a second does not live longer for it. The connection is ours (so that
+//! the address connected to is the one judged), HTTP is spoken by hyper, over version 1 or 2.
+//!
+//! Called by audits, by the policy cache of a sender and by the publisher's look from outside. Never
+//! decides what a policy says: the body is handed on as served.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mailward_core::PolicyDomain;
-use mailward_core::facts::{FetchError, FetchedPolicy};
+use mailward_core::chain::describe_chain;
+use mailward_core::facts::{FetchCause, FetchError, FetchedPolicy};
+use mailward_core::{DomainName, PolicyDomain};
+use tokio::time::{Instant, timeout_at};
 
-use crate::Outside;
+use crate::tls::Recorder;
+use crate::{Outside, connect};
+
+mod http;
+
+/// Where a policy lies on its host (RFC 8461 §3.2).
+const PATH: &str = "/.well-known/mta-sts.txt";
 
 /// Fetches from the addresses given, in turn, within the total deadline.
+///
+/// Addresses are tried like a browser does: the next one starts when the one before fails or takes more
+/// than a moment, the first that accepts a connection is used.
 ///
 /// # Errors
 /// The cause, with what was seen of the certificate.
@@ -16,6 +35,107 @@ pub async fn fetch(
     domain: &PolicyDomain,
     addresses: &[IpAddr],
 ) -> Result<FetchedPolicy, FetchError> {
-    let _ = (outside, domain, addresses);
-    unimplemented!()
+    let begun = Instant::now();
+    let progress = Progress::new();
+    let deadline = begun + outside.options.fetch_timeout;
+    let served = match timeout_at(deadline, fetch_in_time(outside, domain, addresses, &progress)).await {
+        Ok(served) => served,
+        Err(_) => {
+            let seconds = outside.options.fetch_timeout.as_secs_f64();
+            Err((FetchCause::Timeout, format!("not done within {seconds} s, while {}", progress.phase())))
+        }
+    };
+    let chain = describe_chain(&progress.recorder.chain());
+    match served {
+        Ok((address, http::Served { body, content_type })) => {
+            let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Ok(FetchedPolicy { body, content_type, address, chain, elapsed_ms })
+        }
+        Err((cause, detail)) => {
+            Err(FetchError { cause, detail: format!("mta-sts.{domain}: {detail}"), chain })
+        }
+    }
+}
+
+/// A cause and a sentence with the values seen.
+type Failure = (FetchCause, String);
+
+/// How far a fetch has come, readable also after its future was dropped at the deadline.
+struct Progress {
+    phase: Mutex<String>,
+    recorder: Arc<Recorder>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { phase: Mutex::new("connecting".into()), recorder: Arc::new(Recorder::new()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, phase: String) {
+        *self.lock() = phase;
+    }
+
+    fn phase(&self) -> String {
+        self.lock().clone()
+    }
+}
+
+async fn fetch_in_time(
+    outside: &Outside,
+    domain: &PolicyDomain,
+    addresses: &[IpAddr],
+    progress: &Progress,
+) -> Result<(IpAddr, http::Served), Failure> {
+    let host = domain.policy_host().map_err(|e| (FetchCause::Dns, e.to_string()))?;
+    if addresses.is_empty() {
+        return Err((FetchCause::Dns, "the policy host has no address".into()));
+    }
+    let (stream, address) =
+        connect::first_of(outside, addresses, outside.options.https_port).await.map_err(|refused| {
+            match refused {
+                connect::Refused::Private(list) => (
+                    FetchCause::PrivateAddress,
+                    format!("only private or reserved addresses ({list}); they are not connected to"),
+                ),
+                connect::Refused::All(errors) => {
+                    (FetchCause::Connect, format!("no address accepts a connection: {errors}"))
+                }
+            }
+        })?;
+    progress.enter(format!("shaking hands with {address}"));
+    let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
+    let shaken = outside.roots.connect(&host, alpn, &progress.recorder, stream).await;
+    let chain = progress.recorder.chain();
+    // RFC 8461 §3.3: a valid certificate for the policy host, before a byte of HTTP. Judged also when
+    // the handshake failed later: a bad certificate is the better explanation.
+    if !chain.is_empty() {
+        judge(outside, &host, address, &chain)?;
+    }
+    let stream = shaken.map_err(|refusal| {
+        let detail = format!("TLS with {address} fails: {} ({})", refusal.text, refusal.reason);
+        (FetchCause::Tls(refusal.reason), detail)
+    })?;
+    progress.enter(format!("waiting for {address} to answer"));
+    let authority = match outside.options.https_port {
+        443 => host.to_string(),
+        port => format!("{host}:{port}"),
+    };
+    let served = http::get(stream, &authority, PATH, |phase| progress.enter(format!("{phase} {address}")))
+        .await
+        .map_err(|(cause, detail)| (cause, format!("{address} {detail}")))?;
+    Ok((address, served))
+}
+
+fn judge(outside: &Outside, host: &DomainName, address: IpAddr, chain: &[Vec<u8>]) -> Result<(), Failure> {
+    let faults = outside.roots.verdict(chain, host, outside.clock.now());
+    let Some(first) = faults.first() else { return Ok(()) };
+    let words: Vec<String> = faults.iter().map(crate::tls::fault_text).collect();
+    Err((
+        FetchCause::Certificate(first.clone()),
+        format!("the certificate at {address} does not hold: {}", words.join("; ")),
+    ))
 }

@@ -1,10 +1,39 @@
-//! TLS as a client: our own verifier that always stores its verdict, and the anchors it uses.
+//! TLS as a client: every handshake is let through, its chain kept, and judged afterwards.
+//!
+//! Whoever asks decides what a bad certificate means: a policy host's makes the fetch fail, an MX host's
+//! is a fact for the audit. So the verifier records the chain and accepts; the verdict comes from
+//! [`mailward_core::chain::verify_web_pki`], the same for every peer. The proof that the peer holds its
+//! key stays with the TLS library. Sessions are never resumed: an audit wants the whole chain each time.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Anchors of the web PKI: the platform's roots and those of `tls.extra_roots`.
+use jiff::Timestamp;
+use mailward_core::DomainName;
+use mailward_core::chain::{ChainFault, TrustAnchors, verify_web_pki};
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, ProtocolVersion};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+mod failure;
+mod record;
+
+pub(crate) use failure::Refusal;
+pub(crate) use record::Recorder;
+
+/// Anchors of the web PKI, and what every handshake needs: the platform's roots and those of
+/// `tls.extra_roots`.
 #[derive(Debug)]
-pub struct Roots {}
+pub struct Roots {
+    anchors: TrustAnchors,
+    config: Arc<ClientConfig>,
+}
 
 /// Why the anchors cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +51,168 @@ impl Roots {
     /// # Errors
     /// When a file cannot be read or holds no certificate.
     pub fn load(extra: &[PathBuf]) -> Result<Self, RootsError> {
-        let _ = extra;
-        unimplemented!()
+        let platform = rustls_native_certs::load_native_certs();
+        for error in &platform.errors {
+            tracing::warn!(%error, "a root certificate of the platform cannot be read");
+        }
+        let (mut anchors, refused) = TrustAnchors::from_der(&platform.certs);
+        if refused > 0 {
+            tracing::debug!(refused, "root certificates of the platform that are no anchors");
+        }
+        for path in extra {
+            add_file(&mut anchors, path)?;
+        }
+        Self::new(anchors)
+    }
+
+    /// These anchors and nothing else.
+    ///
+    /// # Errors
+    /// When the TLS library refuses its own configuration.
+    pub fn new(anchors: TrustAnchors) -> Result<Self, RootsError> {
+        // The provider is named, never the process's default: two of them are in the tree.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|e| RootsError { path: "TLS".into(), why: e.to_string() })?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Recorder::new()))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Self { anchors, config: Arc::new(config) })
+    }
+
+    /// The anchors.
+    pub fn anchors(&self) -> &TrustAnchors {
+        &self.anchors
+    }
+
+    /// Everything that keeps a chain from speaking for `host` at `now`.
+    pub fn verdict(&self, chain: &[Vec<u8>], host: &DomainName, now: Timestamp) -> Vec<ChainFault> {
+        verify_web_pki(chain, &self.anchors, host, now)
+    }
+
+    /// Shakes hands for `host` (which is also the SNI, RFC 8461 §4.2 with RFC 6066 §3). The recorder has
+    /// the chain afterwards, whatever came of it, and also when the future is dropped at a deadline.
+    pub(crate) async fn connect<S>(
+        &self,
+        host: &DomainName,
+        alpn: &[&[u8]],
+        recorder: &Arc<Recorder>,
+        stream: S,
+    ) -> Result<TlsStream<S>, Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(host.as_str().to_owned())
+            .map_err(|_| Refusal::other(&format!("{host} cannot be a name in TLS")))?;
+        // A few reference counts: the configuration is shared, the verifier belongs to this handshake.
+        let mut config = ClientConfig::clone(&self.config);
+        config.dangerous().set_certificate_verifier(Arc::clone(recorder) as _);
+        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        let connected: io::Result<_> = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        connected.map_err(|e| Refusal::of(&e, &recorder.chain()))
+    }
+}
+
+/// Protocol version and cipher suite of a connection, by their common names.
+pub(crate) fn parameters<S>(stream: &TlsStream<S>) -> (String, String) {
+    let (_, connection) = stream.get_ref();
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "1.2".to_owned(),
+        Some(ProtocolVersion::TLSv1_3) => "1.3".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let suite = connection.negotiated_cipher_suite().map_or_else(String::new, |s| iana_name(&s.suite()));
+    (version, suite)
+}
+
+/// `TLS_AES_256_GCM_SHA384`: the library writes TLS 1.3 suites as `TLS13_…`.
+fn iana_name(suite: &rustls::CipherSuite) -> String {
+    let name = format!("{suite:?}");
+    name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))
+}
+
+/// A fault of a chain in words, with the values seen.
+pub(crate) fn fault_text(fault: &ChainFault) -> String {
+    match fault {
+        ChainFault::Expired(at) => format!("it expired at {at}"),
+        ChainFault::NotYetValid(from) => format!("it is not valid before {from}"),
+        ChainFault::HostMismatch(names) if names.is_empty() => "it has no DNS name".into(),
+        ChainFault::HostMismatch(names) => {
+            let (shown, more) = (names.iter().take(5), if names.len() > 5 { ", …" } else { "" });
+            format!("it names {}{more}", shown.map(String::as_str).collect::<Vec<_>>().join(", "))
+        }
+        ChainFault::UnknownIssuer => "its issuer is not trusted".into(),
+        ChainFault::SelfSigned => "it is self-signed".into(),
+        ChainFault::IncompleteChain => "its issuer was not sent and is no trusted root".into(),
+        ChainFault::BadSignature => "a signature does not verify".into(),
+        ChainFault::NotACa => "its issuer is no certification authority".into(),
+        ChainFault::Purpose => "it is not for servers".into(),
+        ChainFault::Malformed(why) => format!("it cannot be used: {why}"),
+    }
+}
+
+fn add_file(anchors: &mut TrustAnchors, path: &PathBuf) -> Result<(), RootsError> {
+    let error = |why: String| RootsError { path: path.display().to_string(), why };
+    let pem = std::fs::read(path).map_err(|e| error(e.to_string()))?;
+    let before = anchors.len();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|e| error(format!("not PEM: {e}")))?;
+        anchors.add(&certificate).map_err(|e| error(e.to_string()))?;
+    }
+    if anchors.len() == before { Err(error("holds no certificate".into())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("roots.pem");
+        std::fs::write(&path, content).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn extra_roots_are_all_taken_or_refused_by_name() {
+        let root = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertificateParams::new(vec!["ca.test".into()]).unwrap().self_signed(&key).unwrap().pem()
+        };
+        let two = format!("# a comment\n{}\n{}", root(), root());
+        let (_dir, path) = file(two.as_bytes());
+        let mut anchors = TrustAnchors::new();
+        add_file(&mut anchors, &path).unwrap();
+        assert_eq!(anchors.len(), 2);
+
+        let bad_base64 = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+        let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (content, why) in [
+            ("", "holds no certificate"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
+            (bad_base64, "not PEM"),
+            (no_der, "the certificate cannot be read"),
+        ] {
+            let (_dir, path) = file(content.as_bytes());
+            let error = add_file(&mut TrustAnchors::new(), &path).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("roots.pem"), "{content:?}: {error}");
+        }
+        let error = Roots::load(&["/nowhere/roots.pem".into()]).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/roots.pem: "), "{error}");
+    }
+
+    #[test]
+    fn suites_have_their_iana_names() {
+        for (suite, name) in [
+            (rustls::CipherSuite::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384"),
+            (
+                rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+                "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            ),
+        ] {
+            assert_eq!(iana_name(&suite), name);
+        }
     }
 }

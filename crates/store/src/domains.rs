@@ -49,12 +49,20 @@ pub struct ServedPolicy {
 
 impl Store {
     /// Adds a domain, or changes the policy, MX set or report addresses of one that is held; the policy
-    /// replaced ends in the history. Idempotent: the same again changes nothing and returns `false`.
+    /// replaced ends in the history at `now`. Idempotent: the same again changes nothing and returns
+    /// `false`. Of a domain that is held, `added_at` is left as it was, and `mode_since` too as long as
+    /// mode and MX set stay.
     ///
     /// # Errors
     /// As every function here.
-    pub async fn put_domain(&self, domain: &HeldDomain, author: &str, reason: &str) -> Result<bool> {
-        let _ = (domain, author, reason);
+    pub async fn put_domain(
+        &self,
+        domain: &HeldDomain,
+        author: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let _ = (domain, author, reason, now);
         unimplemented!()
     }
 

@@ -88,7 +88,7 @@ pub fn verify_with(
 pub(super) struct Judged {
     pub(super) verdict: DaneVerdict,
     pub(super) outcomes: Vec<RecordOutcome>,
-    pub(super) unusable: Vec<(usize, Unusable)>,
+    pub(super) unusable: Vec<At<Unusable>>,
 }
 
 pub(super) fn judge(
@@ -121,8 +121,11 @@ pub(super) fn judge(
     Judged { verdict, outcomes, unusable }
 }
 
-/// Usable records without duplicates, and those that cannot be used, each with its position.
-fn sort_out(records: &[Result<Tlsa, Unusable>]) -> (Vec<(usize, &Tlsa)>, Vec<(usize, Unusable)>) {
+/// Something about a record, and the position of the record in the set.
+type At<T> = (usize, T);
+
+/// Usable records without duplicates, and those that cannot be used.
+fn sort_out(records: &[Result<Tlsa, Unusable>]) -> (Vec<At<&Tlsa>>, Vec<At<Unusable>>) {
     let mut seen = HashSet::new();
     let (mut usable, mut unusable) = (Vec::new(), Vec::new());
     for (index, record) in records.iter().enumerate() {
@@ -143,7 +146,7 @@ struct Selected<'r> {
 
 /// Digest agility (RFC 7671 §9, reading A30): for each usage and selector only the strongest digest counts,
 /// beside full data. Of more than a hundred records those that count are kept first, the strongest first.
-fn select(usable: Vec<(usize, &Tlsa)>) -> Vec<Selected<'_>> {
+fn select(usable: Vec<At<&Tlsa>>) -> Vec<Selected<'_>> {
     let mut strongest: HashMap<(u8, u8), Option<u8>> = HashMap::new();
     for (_, tlsa) in &usable {
         let best = strongest.entry((tlsa.usage, tlsa.selector)).or_default();

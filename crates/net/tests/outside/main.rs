@@ -5,3 +5,8 @@
 
 mod dns;
 mod fake_dns;
+mod fake_https;
+mod fake_smtp;
+mod policy_host;
+mod smtp;
+mod world;

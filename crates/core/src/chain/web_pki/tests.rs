@@ -170,20 +170,36 @@ fn the_path_length_counts_issuers() {
     }
 }
 
+/// Another certificate for the key and name of `of`.
+fn cross(of: &Minted, params: rcgen::CertificateParams, by: &Minted) -> Vec<u8> {
+    let params = with(params, |p| p.serial_number = Some(vec![7].into()));
+    params.signed_by(&of.key, &Issuer::from_params(&by.params, &by.key)).unwrap().der().to_vec()
+}
+
 #[test]
 fn another_way_is_taken_around_an_expired_cross_certificate() {
     let old = self_signed(authority("old root"));
     let world = World::new();
     // The intermediate's key and name, certified by two roots; the older certificate has expired.
-    let cross = with(expired(world.intermediate.params.clone()), |p| p.serial_number = Some(vec![7].into()));
-    let cross =
-        cross.signed_by(&world.intermediate.key, &rcgen::Issuer::from_params(&old.params, &old.key)).unwrap();
+    let older = cross(&world.intermediate, expired(authority("intermediate")), &old);
     let mut chain = world.chain(server(&[HOST]));
-    chain.insert(1, cross.der().to_vec());
+    chain.insert(1, older);
     let (anchors, _) = TrustAnchors::from_der([&old.der, &world.root.der]);
     assert_eq!(verify_web_pki(&chain, &anchors, &host(HOST), now()), []);
     let (anchors, _) = TrustAnchors::from_der([&old.der]);
     assert_eq!(verify_web_pki(&chain, &anchors, &host(HOST), now()), [expired_in_march()]);
+}
+
+#[test]
+fn another_way_is_taken_around_an_issuer_without_room() {
+    let world = World::new();
+    let narrow = with(authority("intermediate"), |p| p.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    let narrow = cross(&world.intermediate, narrow, &world.root);
+    let lower = signed(authority("lower"), &world.intermediate);
+    let leaf = signed(server(&[HOST]), &lower).der;
+    let chain = [leaf, lower.der, narrow, world.intermediate.der.clone()];
+    assert_eq!(world.faults(&chain), []);
+    assert_eq!(world.faults(&chain[..3]), [ChainFault::NotACa]);
 }
 
 #[test]

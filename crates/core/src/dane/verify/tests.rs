@@ -1,5 +1,8 @@
 use DaneVerdict::{Expired, Match, NameMismatch, NoMatch, Untrusted};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa};
+use rcgen::{
+    CertificateParams, CidrSubnet, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    NameConstraints, SanType,
+};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::*;
@@ -27,6 +30,9 @@ fn judged(chain: &[&[u8]], records: &[Tlsa]) -> DaneVerdict {
     verify(&chain, records, &[host(HOST)], now())
 }
 
+/// Why, what is sent, what the DNS holds, what comes of it.
+type Row<'c> = (&'static str, Vec<&'c [u8]>, Vec<Tlsa>, DaneVerdict);
+
 #[test]
 fn usage_3_compares_with_the_leaf_and_with_nothing_else() {
     let root = self_signed(authority("root"));
@@ -37,8 +43,12 @@ fn usage_3_compares_with_the_leaf_and_with_nothing_else() {
     for (selector, matching) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
         let fits = record(3, selector, matching, &leaf.der);
         assert_eq!(judged(&[&leaf.der], std::slice::from_ref(&fits)), Match(0), "{fits}");
-        assert_eq!(judged(&[&root.der, &leaf.der], &[fits.clone()]), NoMatch, "above the leaf: {fits}");
-        assert_eq!(judged(&[], &[fits.clone()]), NoMatch, "nothing sent: {fits}");
+        assert_eq!(
+            judged(&[&root.der, &leaf.der], std::slice::from_ref(&fits)),
+            NoMatch,
+            "above the leaf: {fits}"
+        );
+        assert_eq!(judged(&[], std::slice::from_ref(&fits)), NoMatch, "nothing sent: {fits}");
         // Bytes are compared, so what follows the leaf does not matter, however much it is.
         let mut long: Vec<&[u8]> = vec![&leaf.der];
         long.extend(std::iter::repeat_n(&root.der[..], 20));
@@ -67,7 +77,7 @@ fn usage_2_wants_an_anchor_a_way_and_the_name() {
     let key = |certificate: &[u8]| vec![record(2, 1, 1, certificate)];
     let whole = |certificate: &[u8]| vec![record(2, 0, 0, certificate)];
     let bare = |certificate: &[u8]| vec![record(2, 1, 0, certificate)];
-    let rows: Vec<(&str, Vec<&[u8]>, Vec<Tlsa>, DaneVerdict)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("issuer", vec![&leaf, &upper.der], is(&upper.der), Match(0)),
         ("issuer's key", vec![&leaf, &upper.der], key(&upper.der), Match(0)),
         ("root", vec![&leaf, &upper.der, &root.der], is(&root.der), Match(0)),
@@ -83,6 +93,7 @@ fn usage_2_wants_an_anchor_a_way_and_the_name() {
         ("nor is its key", vec![&leaf, &upper.der], key(&leaf), NoMatch),
         ("nor in full", vec![&leaf, &upper.der], whole(&leaf), NoMatch),
         ("nor when it signs itself", vec![&self_made], bare(&self_made), NoMatch),
+        ("nor when it signs itself, in full", vec![&self_made], whole(&self_made), NoMatch),
         ("nor when it is sent twice", vec![&self_made, &self_made], is(&self_made), NoMatch),
         (
             "a matching stranger padded in",
@@ -131,6 +142,65 @@ fn usage_2_wants_an_anchor_a_way_and_the_name() {
     let names = [host("example.org"), host(HOST)];
     assert_eq!(verify(&chain, &is(&upper.der), &names, now()), Match(0));
     assert_eq!(verify(&chain, &is(&upper.der), &[], now()), NameMismatch);
+}
+
+#[test]
+fn extensions_that_are_not_understood_refuse() {
+    // Under the arc of certificate extensions, known to nobody.
+    let unknown = |critical| {
+        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 99], vec![5, 0]);
+        extension.set_criticality(critical);
+        extension
+    };
+    // extKeyUsage without a purpose in it.
+    let broken = || CustomExtension::from_oid_content(&[2, 5, 29, 37], vec![4, 0]);
+    let root = self_signed(authority("root"));
+    let custom = |params, extension| with(params, |p| p.custom_extensions = vec![extension]);
+    for (leaf, issuer, verdict, why) in [
+        (custom(server(&[HOST]), unknown(false)), authority("issuer"), Match(0), "not critical"),
+        (custom(server(&[HOST]), unknown(true)), authority("issuer"), Untrusted, "critical in the leaf"),
+        (server(&[HOST]), custom(authority("issuer"), unknown(true)), Untrusted, "critical in an issuer"),
+        (custom(server(&[HOST]), broken()), authority("issuer"), Untrusted, "unreadable"),
+    ] {
+        let issuer = signed(issuer, &root);
+        let chain = [&signed(leaf, &issuer).der[..], &issuer.der, &root.der];
+        assert_eq!(judged(&chain, &[record(2, 0, 1, &root.der)]), verdict, "{why}");
+    }
+}
+
+#[test]
+fn names_outside_the_constraints_of_an_issuer_refuse() {
+    let root = self_signed(authority("root"));
+    let dns = |name: &str| GeneralSubtree::DnsName(name.to_owned());
+    let network = || GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([192, 0, 2, 0], 24));
+    let many = (0..200).map(|n| dns(&format!("{n}.example"))).collect();
+    let with_address =
+        with(server(&[HOST]), |p| p.subject_alt_names.push(SanType::IpAddress([192, 0, 2, 1].into())));
+    let names: Vec<String> = (0..900).map(|n| format!("{n}.example.org")).chain([HOST.to_owned()]).collect();
+    let with_many = named("server", CertificateParams::new(names).unwrap());
+    for (leaf, permitted, excluded, verdict, why) in [
+        (server(&[HOST]), vec![dns("example.com")], vec![], Match(0), "permitted"),
+        (server(&[HOST]), vec![], vec![dns("example.com")], Untrusted, "excluded"),
+        (server(&[HOST]), vec![network()], vec![], Match(0), "of a kind that the leaf has not"),
+        (with_address, vec![network()], vec![], Untrusted, "of a kind that is not compared"),
+        (with_many.clone(), vec![], vec![dns("example.com")], Untrusted, "among many names"),
+        (with_many, vec![], many, Untrusted, "too many to compare"),
+    ] {
+        let constraints = NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded };
+        let issuer = signed(with(authority("issuer"), |p| p.name_constraints = Some(constraints)), &root);
+        let chain = [&signed(leaf, &issuer).der[..], &issuer.der, &root.der];
+        assert_eq!(judged(&chain, &[record(2, 0, 1, &root.der)]), verdict, "{why}");
+    }
+}
+
+#[test]
+fn only_so_many_names_are_compared() {
+    let root = self_signed(authority("root"));
+    for (before, verdict) in [(999, Match(0)), (1000, NameMismatch)] {
+        let names: Vec<String> = (0..before).map(|n| format!("{n}.org")).chain([HOST.to_owned()]).collect();
+        let leaf = signed(named("server", CertificateParams::new(names).unwrap()), &root).der;
+        assert_eq!(judged(&[&leaf, &root.der], &[record(2, 0, 1, &root.der)]), verdict, "{before}");
+    }
 }
 
 #[test]
