@@ -186,7 +186,13 @@ impl GetResponse for Request {
 
 /// Names whose keys could not be had a moment ago. What lies below them looks bogus and is not.
 #[derive(Default)]
-struct Failures(Mutex<VecDeque<(Instant, Name<Vec<u8>>, String)>>);
+struct Failures(Mutex<VecDeque<Failure>>);
+
+struct Failure {
+    at: Instant,
+    name: Name<Vec<u8>>,
+    what: String,
+}
 
 impl Failures {
     const MOST: usize = 256;
@@ -198,16 +204,16 @@ impl Failures {
         if list.len() == Self::MOST {
             list.pop_front();
         }
-        list.push_back((Instant::now(), name.clone(), what));
+        list.push_back(Failure { at: Instant::now(), name: name.clone(), what });
     }
 
     fn at_or_above(&self, name: &Name<Vec<u8>>) -> Option<String> {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        while list.front().is_some_and(|(at, ..)| now.duration_since(*at) > Self::REMEMBERED) {
+        while list.front().is_some_and(|f| now.duration_since(f.at) > Self::REMEMBERED) {
             list.pop_front();
         }
-        list.iter().rev().find(|(_, failed, _)| name.ends_with(failed)).map(|(.., what)| what.clone())
+        list.iter().rev().find(|f| name.ends_with(&f.name)).map(|f| f.what.clone())
     }
 }
 

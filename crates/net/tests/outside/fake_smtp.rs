@@ -91,7 +91,7 @@ async fn talk(mut stream: TcpStream, script: Vec<Step>, log: Arc<Mutex<Vec<Strin
         match steps.next() {
             Some(Step::Tls(config)) => {
                 let Ok(mut inside) = TlsAcceptor::from(config).accept(stream).await else { return };
-                while let Some(step) = steps.next() {
+                for step in steps.by_ref() {
                     if play(&mut inside, step, &log).await.is_none() {
                         return;
                     }

@@ -3,10 +3,16 @@
 //! The peers are written here from the RFCs and share no code with what they test. All of them live on
 //! 127.0.0.0/8. Deadlines are short and configured; no test sleeps.
 
+// A test may panic: that is how it fails.
+#![allow(clippy::unwrap_used)]
+
 mod dns;
 mod fake_dns;
 mod fake_https;
 mod fake_smtp;
+mod legacy_tls;
+mod observe;
 mod policy_host;
 mod smtp;
+mod validation;
 mod world;

@@ -266,7 +266,8 @@ async fn certificates_are_judged_for_the_policy_host() {
     let cn_only =
         authority.issue_with(&[], |p| p.distinguished_name.push(DnType::CommonName, "mta-sts.d.test"));
     let stranger = Authority::new().issue(&["mta-sts.d.test"]);
-    let rows: Vec<(&str, Identity, fn(&ChainFault) -> bool)> = vec![
+    type Row = (&'static str, Identity, fn(&ChainFault) -> bool);
+    let rows: Vec<Row> = vec![
         (
             "another name",
             issue(&["mta-sts.provider.test"]),
