@@ -7,21 +7,25 @@
 //! Nothing here binds or connects to an address that is not loopback.
 
 pub mod address;
+pub mod attacker;
 pub mod ca;
 pub mod clock;
 pub mod dns;
 pub mod policy_host;
 pub mod product;
 pub mod scenario;
+pub mod sender;
 pub mod smtp;
 mod tls;
 pub mod world;
 
+pub use attacker::{Attacker, Tampering};
 pub use ca::{CertificateAuthority, CertificateKind, Identity};
 pub use clock::WorldClock;
 pub use dns::{Dns, Fault, Poison, Security};
 pub use policy_host::{Answer, PolicyHosts};
 pub use product::{Product, ProductError, ProductResult};
 pub use scenario::Scenario;
+pub use sender::{Delivery, Sender, SentReport};
 pub use smtp::{Behaviour, Message, MxHosts};
 pub use world::{World, WorldOptions};

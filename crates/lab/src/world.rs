@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Runtime;
 
 use crate::address::{Network, Ports};
+use crate::attacker::Paths;
 use crate::ca::{CertificateAuthority, CertificateKind, Identity};
 use crate::clock::WorldClock;
 use crate::dns::{self, Dns, DnsEditError, Listener, Poison, Security};
@@ -69,6 +70,7 @@ pub struct World {
     pub mx_hosts: MxHosts,
     /// A directory of its own, removed in the end.
     pub directory: PathBuf,
+    pub(crate) paths: Paths,
     policy_address: Ipv4Addr,
     network: Network,
     /// Taken out only when the world ends.
@@ -125,6 +127,7 @@ impl World {
             dns,
             ca,
             directory,
+            paths: Paths::default(),
             policy_address: network.next(),
             network,
             runtime: Some(runtime),

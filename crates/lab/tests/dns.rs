@@ -1,5 +1,7 @@
 //! The DNS of the lab: seen by a stub, and by a real unbound that validates from the world's anchor.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 

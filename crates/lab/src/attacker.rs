@@ -1,0 +1,198 @@
+//! Attackers: in the path of chosen senders to a chosen host, or in the hands of their resolver.
+//!
+//! Routing cannot be changed without privileges, so a lab sender asks here for the way to an address.
+//! Whoever stands in the path is a real proxy with real connections; a forged MX answer comes from a
+//! real resolver at another address.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::address::{listen, only_loopback};
+use crate::dns::Poison;
+use crate::world::World;
+
+/// What an attacker does to connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tampering {
+    /// Overwrites the STARTTLS keyword and refuses the command.
+    StripStarttls,
+    /// Puts this line behind the 220 to STARTTLS, in the same segment.
+    Inject(String),
+}
+
+/// Switches one attacker on and off. At first it is off.
+#[derive(Clone)]
+pub struct Attacker {
+    active: Arc<AtomicBool>,
+}
+
+impl Attacker {
+    /// From now on it attacks.
+    pub fn attack(&self) {
+        self.active.store(true, Ordering::SeqCst);
+    }
+
+    /// It lets everything pass.
+    pub fn relent(&self) {
+        self.active.store(false, Ordering::SeqCst);
+    }
+}
+
+struct Placed {
+    attacker: Attacker,
+    senders: HashSet<String>,
+    reach: Reach,
+}
+
+enum Reach {
+    /// Connections to the first address go to the second instead.
+    Path(SocketAddr, SocketAddr),
+    /// This resolver is used instead.
+    Resolver(SocketAddr),
+}
+
+/// The ways that senders take.
+#[derive(Clone, Default)]
+pub(crate) struct Paths {
+    placed: Arc<Mutex<Vec<Arc<Placed>>>>,
+}
+
+impl Paths {
+    fn active(&self, sender: &str) -> Vec<Arc<Placed>> {
+        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let stands =
+            |p: &&Arc<Placed>| p.attacker.active.load(Ordering::SeqCst) && p.senders.contains(sender);
+        placed.iter().filter(stands).cloned().collect()
+    }
+
+    /// Where a connection of this sender to an address really goes.
+    pub(crate) fn route(&self, sender: &str, to: SocketAddr) -> SocketAddr {
+        let diverted = self.active(sender).iter().find_map(|p| match p.reach {
+            Reach::Path(victim, proxy) if victim == to => Some(proxy),
+            _ => None,
+        });
+        diverted.unwrap_or(to)
+    }
+
+    /// The resolver that this sender believes, instead of the given one.
+    pub(crate) fn resolver(&self, sender: &str, true_one: SocketAddr) -> SocketAddr {
+        let poisoned = self.active(sender).iter().find_map(|p| match p.reach {
+            Reach::Resolver(server) => Some(server),
+            Reach::Path(..) => None,
+        });
+        poisoned.unwrap_or(true_one)
+    }
+
+    fn place(&self, senders: &[&str], reach: Reach) -> Attacker {
+        let attacker = Attacker { active: Arc::default() };
+        let senders = senders.iter().map(|&s| s.to_owned()).collect();
+        let placed = Placed { attacker: attacker.clone(), senders, reach };
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(placed));
+        attacker
+    }
+}
+
+impl World {
+    /// Puts somebody into the path of these senders (by domain) to an MX host.
+    ///
+    /// # Errors
+    /// When no address can be bound.
+    pub fn intercept(
+        &self,
+        senders: &[&str],
+        victim: Ipv4Addr,
+        tampering: Tampering,
+    ) -> io::Result<Attacker> {
+        let victim = SocketAddr::from((victim, self.smtp_port));
+        only_loopback(victim.ip())?;
+        let proxy = SocketAddr::from((self.address(), self.smtp_port));
+        let _inside = self.handle().enter();
+        tokio::spawn(accept(listen(proxy)?, victim, tampering));
+        Ok(self.paths.place(senders, Reach::Path(victim, proxy)))
+    }
+
+    /// Gives these senders (by domain) a resolver that forges the MX of a domain.
+    ///
+    /// # Errors
+    /// When no address can be bound, or a name is none.
+    pub fn redirect(&self, senders: &[&str], domain: &str, to: &str) -> io::Result<Attacker> {
+        let poison = Poison::default();
+        poison.set(domain, "MX", &[&format!("0 {to}.")]).map_err(io::Error::other)?;
+        let server = self.poisoned_resolver(poison)?;
+        Ok(self.paths.place(senders, Reach::Resolver(server)))
+    }
+}
+
+async fn accept(listener: TcpListener, victim: SocketAddr, tampering: Tampering) {
+    loop {
+        let Ok((client, _)) = listener.accept().await else { continue };
+        let tampering = tampering.clone();
+        tokio::spawn(async move {
+            if let Ok(server) = TcpStream::connect(victim).await {
+                let _ = tamper(client, server, &tampering).await;
+            }
+        });
+    }
+}
+
+/// Line by line in both directions; after an injection, octet by octet.
+async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> io::Result<()> {
+    let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
+    let mut awaiting_tls = false;
+    loop {
+        let mut in_data;
+        // A reply of the server, all its lines.
+        loop {
+            let Some(line) = line(&mut server).await? else { return client.shutdown().await };
+            let last = line.get(3) != Some(&b'-');
+            if awaiting_tls && last && line.starts_with(b"220") {
+                let Tampering::Inject(text) = tampering else { return client.shutdown().await };
+                client.write_all(&[&line[..], text.as_bytes(), b"\r\n"].concat()).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+                return Ok(());
+            }
+            in_data = line.starts_with(b"354");
+            client.write_all(&altered(&line, tampering)).await?;
+            if last {
+                break;
+            }
+        }
+        client.flush().await?;
+        // A command of the client, or the whole text of a mail.
+        loop {
+            let Some(line) = line(&mut client).await? else { return server.shutdown().await };
+            let is_starttls = line.to_ascii_uppercase().starts_with(b"STARTTLS");
+            if is_starttls && !in_data && *tampering == Tampering::StripStarttls {
+                client.write_all(b"502 5.5.1 command not implemented\r\n").await?;
+                continue;
+            }
+            awaiting_tls = is_starttls && !in_data;
+            server.write_all(&line).await?;
+            if !in_data || line == b".\r\n" {
+                break;
+            }
+        }
+        server.flush().await?;
+    }
+}
+
+fn altered(line: &[u8], tampering: &Tampering) -> Vec<u8> {
+    let is_keyword = line.get(4..).is_some_and(|k| k.to_ascii_uppercase().starts_with(b"STARTTLS"));
+    if *tampering == Tampering::StripStarttls && is_keyword {
+        // The same length, as devices in the path do it.
+        return [&line[..4], b"XXXXXXXA", &line[12..]].concat();
+    }
+    line.to_vec()
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+    let mut octets = Vec::new();
+    stream.take(1 << 20).read_until(b'\n', &mut octets).await?;
+    Ok(octets.ends_with(b"\n").then_some(octets))
+}

@@ -1,0 +1,208 @@
+//! One SMTP session of a sender (RFC 5321, RFC 3207).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mailward_core::tlsrpt::ResultType;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use super::Surroundings;
+use super::tls::{self, Failure};
+use crate::address::only_loopback;
+
+/// What must hold before mail is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// TLS with a certificate for the MX (policy in mode enforce).
+    Authenticated,
+    /// TLS if it works, else clear text: failures are only counted.
+    Opportunistic,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    /// What is wrong with TLS, if anything.
+    pub failure: Option<Failure>,
+    /// How the mail went, if it went.
+    pub handed_over: Option<Channel>,
+    /// Whether there was an SMTP server at all: a dead host is no failure of TLS (RFC 8460 §4.3).
+    pub reached: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    Tls,
+    ClearText,
+}
+
+pub(super) struct Mail<'a> {
+    pub helo: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub text: &'a str,
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const DEAD: Ended = Ended { failure: None, handed_over: None, reached: false };
+
+/// Tries to deliver one mail to one address of an MX host.
+pub(super) async fn attempt(
+    surroundings: &Surroundings,
+    host: &str,
+    address: SocketAddr,
+    demand: Demand,
+    mail: &Mail<'_>,
+) -> Ended {
+    let work = async {
+        match with_tls(surroundings, host, address, demand, mail).await {
+            Ok(ended) => ended,
+            Err(_) => DEAD,
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, work).await.unwrap_or(DEAD);
+    let undelivered = ended.handed_over.is_none() && ended.reached;
+    if undelivered && ended.failure.is_some() && demand == Demand::Opportunistic {
+        // TLS broke: clear text, only on a new connection, only since nothing forbids it.
+        let again = tokio::time::timeout(PATIENCE, in_clear(address, mail)).await;
+        let handed_over = again.ok().and_then(Result::ok).filter(|taken| *taken).map(|_| Channel::ClearText);
+        return Ended { handed_over, ..ended };
+    }
+    ended
+}
+
+async fn with_tls(
+    surroundings: &Surroundings,
+    host: &str,
+    address: SocketAddr,
+    demand: Demand,
+    mail: &Mail<'_>,
+) -> io::Result<Ended> {
+    let Some(mut connection) = Connection::open(address, mail.helo).await? else { return Ok(DEAD) };
+    let refused = |reason: &str| Failure::new(ResultType::StarttlsNotSupported, reason.trim_end());
+    let mut failure = None;
+    if connection.offers("STARTTLS") {
+        let reply = connection.command("STARTTLS").await?;
+        if !reply.is("220") {
+            failure = Some(refused(&reply.text));
+        }
+    } else {
+        failure = Some(refused("STARTTLS is not offered"));
+    }
+    if let Some(failure) = failure {
+        let clear = demand == Demand::Opportunistic && connection.hand_over(mail).await?;
+        let handed_over = clear.then_some(Channel::ClearText);
+        return Ok(Ended { failure: Some(failure), handed_over, reached: true });
+    }
+    let broken = |reason: String| Ended {
+        failure: Some(Failure::new(ResultType::ValidationFailure, reason)),
+        handed_over: None,
+        reached: true,
+    };
+    // Plain text behind the 220 is an injection (USENIX Security 2021).
+    if !connection.stream.buffer().is_empty() {
+        return Ok(broken("plaintext-after-starttls".into()));
+    }
+    let shaken = tls::connect(surroundings, connection.stream.into_inner(), host).await;
+    let (stream, fault) = match shaken {
+        Ok(shaken) => shaken,
+        Err(error) => return Ok(broken(format!("tls: {error}"))),
+    };
+    if fault.is_some() && demand == Demand::Authenticated {
+        return Ok(Ended { failure: fault, handed_over: None, reached: true });
+    }
+    let mut connection = Connection { stream: BufReader::new(stream), keywords: vec![] };
+    connection.ehlo(mail.helo).await?;
+    let handed_over = connection.hand_over(mail).await?.then_some(Channel::Tls);
+    Ok(Ended { failure: fault, handed_over, reached: true })
+}
+
+async fn in_clear(address: SocketAddr, mail: &Mail<'_>) -> io::Result<bool> {
+    match Connection::open(address, mail.helo).await? {
+        Some(mut connection) => connection.hand_over(mail).await,
+        None => Ok(false),
+    }
+}
+
+struct Reply {
+    text: String,
+}
+
+impl Reply {
+    fn is(&self, code: &str) -> bool {
+        self.text.starts_with(code)
+    }
+}
+
+struct Connection<S> {
+    stream: BufReader<S>,
+    keywords: Vec<String>,
+}
+
+impl Connection<TcpStream> {
+    /// Connects and says EHLO; `None` when the host is there but not for us.
+    async fn open(address: SocketAddr, helo: &str) -> io::Result<Option<Self>> {
+        only_loopback(address.ip())?;
+        let stream = TcpStream::connect(address).await?;
+        let mut connection = Self { stream: BufReader::new(stream), keywords: vec![] };
+        let greeted = connection.reply().await?.is("220");
+        Ok((greeted && connection.ehlo(helo).await?).then_some(connection))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn ehlo(&mut self, helo: &str) -> io::Result<bool> {
+        let reply = self.command(&format!("EHLO {helo}")).await?;
+        self.keywords = reply
+            .text
+            .lines()
+            .skip(1)
+            .filter_map(|l| l.get(4..))
+            .map(|k| k.trim().to_ascii_uppercase())
+            .collect();
+        Ok(reply.is("250"))
+    }
+
+    fn offers(&self, keyword: &str) -> bool {
+        self.keywords.iter().any(|k| k == keyword)
+    }
+
+    async fn hand_over(&mut self, mail: &Mail<'_>) -> io::Result<bool> {
+        let envelope = [format!("MAIL FROM:<{}>", mail.from), format!("RCPT TO:<{}>", mail.to)];
+        for command in envelope {
+            if !self.command(&command).await?.is("250") {
+                return Ok(false);
+            }
+        }
+        if !self.command("DATA").await?.is("354") {
+            return Ok(false);
+        }
+        let taken = self.command(&format!("{}\r\n.", mail.text)).await?.is("250");
+        self.command("QUIT").await?;
+        Ok(taken)
+    }
+
+    async fn command(&mut self, line: &str) -> io::Result<Reply> {
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).await?;
+        self.stream.flush().await?;
+        self.reply().await
+    }
+
+    async fn reply(&mut self) -> io::Result<Reply> {
+        let mut text = String::new();
+        for _ in 0..100 {
+            let start = text.len();
+            (&mut self.stream).take(4096).read_line(&mut text).await?;
+            let line = &text[start..];
+            if !line.ends_with('\n') {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return Ok(Reply { text });
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
