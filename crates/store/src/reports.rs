@@ -153,7 +153,9 @@ pub struct ReportFilter {
 
 impl Store {
     /// Stores items durably, in one transaction; the results are in the order of the items. When this
-    /// returns, the items are on disk. Idempotent.
+    /// returns, the items are on disk. Idempotent: the same bytes again count as duplicates (1 for an
+    /// item in quarantine). They raise the trust, DKIM facts and submitter of the item when they come
+    /// with more trust, since a signature that could not be tested is tested again later.
     pub async fn insert_items(&self, items: &[IncomingItem]) -> Result<Vec<Stored>> {
         let _ = items;
         unimplemented!()
