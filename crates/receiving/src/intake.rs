@@ -14,7 +14,9 @@ mod conclude;
 mod dkim;
 mod held;
 pub mod https;
+pub mod import;
 mod keys;
+pub mod maildir;
 mod rate;
 
 use std::sync::Arc;
@@ -258,7 +260,8 @@ impl Intake {
             Parsed::Accepted(reports) => self.inner.held.for_reports(reports).await?,
             _ => held::Known::default(),
         };
-        Ok(conclude(arrival, parsed, mail, &signatures, &held, now))
+        let whole = arrival.bytes.len() <= self.inner.limits.input;
+        Ok(conclude(arrival, parsed, mail, &signatures, &held, whole, now))
     }
 }
 

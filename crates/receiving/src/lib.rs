@@ -7,6 +7,7 @@
 pub mod duty;
 pub mod https;
 pub mod intake;
+pub mod monitor;
 pub mod policy_host;
 
 pub use duty::{Health, Status, Stop, StopSignal};

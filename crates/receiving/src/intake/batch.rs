@@ -25,14 +25,15 @@ struct Job {
 #[derive(Debug, Clone)]
 pub(super) struct Batcher {
     jobs: mpsc::Sender<Job>,
+    store: Store,
 }
 
 impl Batcher {
     /// Starts the task; it ends when the last handle is dropped.
     pub(super) fn start(store: Store) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(write(store, waiting));
-        Self { jobs }
+        tokio::spawn(write(store.clone(), waiting));
+        Self { jobs, store }
     }
 
     /// Stores one item durably.
@@ -41,6 +42,11 @@ impl Batcher {
         let gone = || IntakeError::Unavailable("the writer has ended".to_owned());
         self.jobs.send(Job { item, done }).await.map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
+    }
+
+    /// Stores a batch that is one already, in one transaction.
+    pub(super) async fn insert_all(&self, items: &[IncomingItem]) -> Result<Vec<Stored>, StoreError> {
+        self.store.insert_items(items).await
     }
 }
 

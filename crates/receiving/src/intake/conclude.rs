@@ -25,13 +25,15 @@ pub(super) enum Concluded {
     NotAReport { findings: Vec<Finding>, keep: Option<Box<IncomingItem>> },
 }
 
-/// Concludes.
+/// Concludes. `whole` is false where the bytes were cut at the limit: what is cut is not kept, the file
+/// stays where it lies.
 pub(super) fn conclude(
     arrival: Arrival,
     parsed: Parsed,
     mail: Option<MailFacts>,
     signatures: &[SignatureFacts],
     held: &Known,
+    whole: bool,
     now: Timestamp,
 ) -> Concluded {
     let source = arrival.source.clone();
@@ -53,7 +55,7 @@ pub(super) fn conclude(
     };
     match parsed {
         Parsed::Quarantined(findings) => {
-            if source == Source::Https && size > GARBAGE_KEPT {
+            if !whole || (source == Source::Https && size > GARBAGE_KEPT) {
                 return Concluded::NotAReport { findings, keep: None };
             }
             Concluded::Item(aside(arrival, findings))
