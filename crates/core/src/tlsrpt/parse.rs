@@ -212,29 +212,35 @@ impl Reader<'_> {
         let before = self.outcomes();
         let mut left = self.left;
         let limits = self.limits;
-        let outcome =
-            container::unzip(
-                bytes,
-                limits,
-                &mut left,
-                origin.subject(),
-                |name, content, left| match content {
-                    Ok(content) => {
-                        self.left = *left;
-                        let name = if name.is_empty() { origin.name } else { Some(name) };
-                        let inner = Origin { name, oddities: oddities.clone(), media_type: None, ..*origin };
-                        self.item(&content, &inner, level + 1);
-                        *left = self.left;
-                    }
-                    Err(refusal) => self.refuse(refusal),
-                },
-            );
+        let each = |name: &str, content: Result<Vec<u8>, Refusal>, left: &mut usize| match content {
+            Ok(content) => {
+                self.left = *left;
+                let name = if name.is_empty() { origin.name } else { Some(name) };
+                let inner = Origin { name, oddities: oddities.clone(), media_type: None, ..*origin };
+                self.entry(&content, &inner, level + 1);
+                *left = self.left;
+            }
+            Err(refusal) => self.refuse(refusal),
+        };
+        let outcome = container::unzip(bytes, limits, &mut left, origin.subject(), each);
         self.left = left;
         if let Err(refusal) = outcome {
             self.refuse(refusal);
         } else if self.outcomes() == before {
             self.refuse(Refusal::foreign("REP-091", origin.subject(), "The zip is empty."));
         }
+    }
+
+    /// Reads one file of a zip; a leaflet beside the report is no damage.
+    fn entry(&mut self, bytes: &[u8], origin: &Origin<'_>, level: u8) {
+        let is_leaflet = Kind::of(bytes) == Kind::Text
+            && !text::begins_like_json(bytes)
+            && !origin.name.is_some_and(|name| name.to_ascii_lowercase().ends_with(".json"))
+            && !mail::begins_like_mail(bytes);
+        if is_leaflet {
+            return self.refuse(Refusal::foreign("REP-091", origin.subject(), "The file is no report."));
+        }
+        self.item(bytes, origin, level);
     }
 
     fn text(&mut self, bytes: &[u8], origin: &Origin<'_>, level: u8) {

@@ -72,7 +72,7 @@ impl ReportUri {
             return Ok(Self::Mailto { mailbox, uri: text.to_owned() });
         }
         if scheme.eq_ignore_ascii_case("https") {
-            let named = rest.strip_prefix("//").is_some_and(|rest| has_host(rest));
+            let named = rest.strip_prefix("//").is_some_and(has_host);
             return if named { Ok(Self::Https(text.to_owned())) } else { Err(UriError::Host) };
         }
         Err(UriError::Scheme(scheme.to_owned()))

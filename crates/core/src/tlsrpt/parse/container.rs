@@ -88,7 +88,8 @@ pub(super) fn unzip(
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
     for index in 0..archive.len() {
         let (name, content) = match archive.by_index(index) {
-            Ok(entry) if entry.is_dir() => continue,
+            // Folders, and what macOS adds beside every file.
+            Ok(entry) if entry.is_dir() || entry.name().starts_with("__MACOSX/") => continue,
             Ok(mut entry) => {
                 let name = entry.name().to_owned();
                 let packed = usize::try_from(entry.compressed_size()).unwrap_or(usize::MAX);

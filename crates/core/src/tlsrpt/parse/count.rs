@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn counts_by_row() {
-        let rows: &[(&str, Result<Option<u64>, &str>, bool)] = &[
+        type Row = (&'static str, Result<Option<u64>, &'static str>, bool);
+        let rows: &[Row] = &[
             ("0", Ok(Some(0)), false),
             ("9007199254740991", Ok(Some(9_007_199_254_740_991)), false),
             ("9007199254740992", Err("REP-076"), false),

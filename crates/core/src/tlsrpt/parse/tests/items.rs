@@ -33,6 +33,11 @@ fn containers_and_encodings() {
         ("gzip with padding", [gzip(plain), vec![0; 9]].concat(), &["REP-023"]),
         ("zip", zip(&[("r.json", plain)]), &["REP-001"]),
         ("gzip in zip", zip(&[("r.json.gz", &gzip(plain))]), &["REP-001", "REP-003"]),
+        (
+            "zip with a leaflet",
+            zip(&[("__MACOSX/._r.json", b"\0\x05"), ("READ.ME", b"Hello,\nworld"), ("r.json", plain)]),
+            &["REP-001"],
+        ),
         ("mark", [b"\xef\xbb\xbf", plain].concat(), &["REP-020"]),
         ("UTF-16", utf16, &["REP-021"]),
         ("Latin-1", latin1, &["REP-022"]),
@@ -87,6 +92,8 @@ fn items_that_are_no_report() {
         ("a number", b"[17]".to_vec(), "not-a-report", "REP-092"),
         ("empty list", b"[]".to_vec(), "not-a-report", "REP-092"),
         ("empty zip", zip(&[]), "not-a-report", "REP-091"),
+        ("zip of words", zip(&[("READ.ME", b"Hello")]), "not-a-report", "REP-091"),
+        ("zip of a false report", zip(&[("r.json", b"Hello")]), "quarantined", "REP-073"),
         ("gzip of nothing", gzip(b""), "not-a-report", "REP-091"),
         ("words", b"hello".to_vec(), "quarantined", "REP-073"),
         ("cut-off gzip", gzip(PLAIN.as_bytes())[..80].to_vec(), "quarantined", "REP-070"),
@@ -99,7 +106,8 @@ fn items_that_are_no_report() {
 
 #[test]
 fn labels_are_compared_with_the_content() {
-    let rows: [(&[u8], Option<&str>, Option<&str>, bool, &str); 8] = [
+    type Row<'a> = (&'a [u8], Option<&'a str>, Option<&'a str>, bool, &'a str);
+    let rows: [Row<'_>; 8] = [
         (PLAIN.as_bytes(), Some("application/tlsrpt+json"), None, false, "registered"),
         (PLAIN.as_bytes(), Some("Application/TLSRPT+JSON; x=y"), None, false, "case, parameter"),
         (PLAIN.as_bytes(), Some("application/json"), None, true, "another type"),
