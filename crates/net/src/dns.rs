@@ -146,6 +146,29 @@ impl Resolver {
     }
 }
 
+/// Reads the bytes of an answer as one to each question that we ask about `name`, after a resolver has
+/// matched them to it, and tells how many records each type gave. For captured answers and the fuzzer.
+///
+/// # Errors
+/// When the bytes are no DNS message, or the name is none on the wire.
+pub fn read_answer(bytes: &[u8], name: &DomainName) -> Result<[Result<usize, DnsError>; 5], DnsError> {
+    fn records<T: Wanted>(message: &Message<Vec<u8>>, name: &Name<Vec<u8>>) -> Result<usize, DnsError> {
+        message::read::<T>(message, name).map(|reading| match reading.end {
+            End::Records(records) => records.len(),
+            End::Denial(_) | End::Unfinished(_) => 0,
+        })
+    }
+    let message = Message::from_octets(bytes.to_vec()).map_err(|e| DnsError::Malformed(e.to_string()))?;
+    let name = message::wire_name(name)?;
+    Ok([
+        records::<TxtRecord>(&message, &name),
+        records::<MxRecord>(&message, &name),
+        records::<message::A>(&message, &name),
+        records::<message::Aaaa>(&message, &name),
+        records::<TlsaRdata>(&message, &name),
+    ])
+}
+
 fn system_servers() -> Result<Vec<SocketAddr>, ResolverError> {
     let path = system::RESOLV_CONF;
     let text = std::fs::read_to_string(path).map_err(|e| ResolverError(format!("{path}: {e}")))?;
