@@ -1,0 +1,43 @@
+//! The pages: one file a page, each with its template.
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::App;
+
+mod csv;
+mod domain;
+mod domains;
+mod excuse;
+mod explain;
+mod list;
+mod problems;
+mod quarantine;
+mod report;
+mod reports;
+mod settings;
+mod today;
+
+pub(crate) use report::{attachment, read as read_report};
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/", get(today::show))
+        .route("/domains", get(domains::show))
+        .route("/domains/{domain}", get(domain::show))
+        .route("/domains/{domain}/sessions.csv", get(csv::sessions))
+        .route("/domains/{domain}/excuse", post(excuse::write))
+        .route("/problems", get(problems::show))
+        .route("/problems.csv", get(csv::problems))
+        .route("/explain", get(explain::index))
+        .route("/explain/{id}", get(explain::show))
+        .route("/reports", get(reports::show))
+        .route("/reports.csv", get(csv::reports))
+        .route("/reports/reporters", get(reports::reporters))
+        .route("/reports/quarantine", get(quarantine::list))
+        .route("/reports/quarantine/{item}", get(quarantine::show))
+        .route("/reports/quarantine/{item}/raw", get(quarantine::raw))
+        .route("/reports/{number}", get(report::show))
+        .route("/reports/{number}/raw", get(report::raw))
+        .route("/settings", get(settings::show))
+}

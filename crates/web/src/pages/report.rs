@@ -1,0 +1,244 @@
+//! `/reports/N`: what does this report say, as we read it and as it came?
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Path, State as Shared};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use mailward_core::Finding;
+use mailward_core::tlsrpt::{FailureDetails, PolicyResult};
+use mailward_store::reports::StoredReport;
+
+use crate::App;
+use crate::access::Visitor;
+use crate::failure::{Failure, PageFailure};
+use crate::frame::{Frame, Part, html};
+use crate::state::State;
+use crate::words::{self, Markup};
+
+/// One failure of a policy.
+pub(crate) struct Detail {
+    result_type: String,
+    explain: String,
+    sessions: String,
+    /// Label and value of what else was told.
+    facts: Vec<(&'static str, String)>,
+}
+
+/// One policy of the report.
+pub(crate) struct Policy {
+    domain: String,
+    held: Option<String>,
+    kind: String,
+    strings: Vec<String>,
+    mx: Vec<String>,
+    passed: String,
+    failed: String,
+    details: Vec<Detail>,
+    more: usize,
+}
+
+/// A finding about the report.
+pub(crate) struct Oddity {
+    pub(super) id: String,
+    pub(super) badge: Markup,
+    pub(super) subject: String,
+    pub(super) message: String,
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct ReportPage {
+    frame: Frame,
+    headline: String,
+    number: i64,
+    report_id: String,
+    organization: String,
+    submitter: String,
+    contact: String,
+    range: String,
+    received: Markup,
+    source: String,
+    origin: String,
+    trust: Markup,
+    trust_words: &'static str,
+    superseded: bool,
+    dkim: Vec<(&'static str, String)>,
+    policies: Vec<Policy>,
+    more_policies: usize,
+    oddities: Vec<Oddity>,
+    normalised: String,
+    raw: String,
+    raw_note: String,
+}
+
+/// The most shown of each on one page; the rest is in the document and the raw text.
+const POLICIES: usize = 50;
+const DETAILS: usize = 100;
+const TEXT: usize = 64 * 1024;
+
+pub(super) async fn show(
+    Shared(app): Shared<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(number): Path<String>,
+) -> Result<Response, PageFailure> {
+    let now = app.now();
+    let stored = read(&app, &number).await?;
+    let raw = app.store.raw_item(stored.row.item).await?.unwrap_or_default();
+    let (raw, raw_note) = excerpt(&raw);
+    let row = &stored.row;
+    let held: std::collections::HashSet<String> =
+        app.store.domains().await?.iter().map(|d| d.domain.to_string()).collect();
+    let name = words::cut(if row.organization.is_empty() { &row.submitter } else { &row.organization }, 80);
+    let frame = Frame::new(format!("Report {}", row.number), Part::Reports, &visitor, now)
+        .crumb("Reports", "/reports")
+        .here(format!("Report {}", row.number))
+        .document(format!("/api/reports/{}", row.number));
+    let verb = if row.failed == 0 { "saw every session pass" } else { "saw sessions fail" };
+    let all = row.successful.saturating_add(row.failed);
+    let day = words::day(row.start);
+    let headline = match all {
+        0 => format!("{name} tells of no session on {day}."),
+        _ => format!("{name} {verb} on {day}: {} of {} failed.", words::count(row.failed), words::count(all)),
+    };
+    let page = ReportPage {
+        frame,
+        headline,
+        number: row.number,
+        report_id: row.report_id.clone(),
+        organization: row.organization.clone(),
+        submitter: row.submitter.clone(),
+        contact: stored.report.contact_info.clone(),
+        range: format!("{} to {}", words::moment(row.start, now).utc, words::moment(row.end, now).utc),
+        received: words::moment(row.received_at, now).tag(),
+        source: row.source.clone(),
+        origin: stored.origin.clone(),
+        trust: State::from(row.trust).with_word(row.trust.as_str()),
+        trust_words: trust_words(row.trust),
+        superseded: row.superseded,
+        dkim: dkim(&stored),
+        policies: stored.report.policies.iter().take(POLICIES).map(|p| policy(p, &held)).collect(),
+        more_policies: stored.report.policies.len().saturating_sub(POLICIES),
+        oddities: oddities(&stored.findings),
+        normalised: words::cut(&serde_json::to_string_pretty(&stored.report).unwrap_or_default(), TEXT),
+        raw,
+        raw_note,
+    };
+    Ok(html(&page))
+}
+
+/// Reads the report of an address.
+pub(crate) async fn read(app: &App, number: &str) -> Result<StoredReport, Failure> {
+    let missing = || Failure::NotFound(format!("There is no report {}.", words::cut(number, 40)));
+    let number: i64 = number.parse().map_err(|_| missing())?;
+    app.store.report(number).await?.ok_or_else(missing)
+}
+
+fn trust_words(trust: mailward_core::rollout::Trust) -> &'static str {
+    use mailward_core::rollout::Trust;
+    match trust {
+        Trust::DkimVerified => "The signature proves who sent it. It counts as evidence.",
+        Trust::Trusted => "An operator trusts this source by name. It counts as evidence.",
+        Trust::Unauthenticated => "Nobody proved who sent it. It is shown, and is never evidence by itself.",
+        Trust::Unverified => "No signature that holds. It is a hint at most.",
+    }
+}
+
+fn dkim(stored: &StoredReport) -> Vec<(&'static str, String)> {
+    let Some(dkim) = &stored.dkim else { return Vec::new() };
+    let absent = || "–".to_owned();
+    vec![
+        ("Verdict", dkim.verdict.clone()),
+        ("Signed by (d=)", dkim.signing_domain.clone().unwrap_or_else(absent)),
+        ("Selector (s=)", dkim.selector.clone().unwrap_or_else(absent)),
+        ("Services of the key", dkim.key_services.clone().unwrap_or_else(|| "any (none named)".into())),
+        ("Why", dkim.detail.clone()),
+    ]
+}
+
+fn policy(result: &PolicyResult, held: &std::collections::HashSet<String>) -> Policy {
+    let domain = result.policy.policy_domain.as_ref().map(ToString::to_string).unwrap_or_default();
+    Policy {
+        held: held.contains(&domain).then(|| format!("/domains/{domain}")),
+        domain,
+        kind: result.policy.policy_type.as_str().to_owned(),
+        strings: result.policy.policy_string.iter().take(50).cloned().collect(),
+        mx: result.policy.mx_host.iter().take(50).cloned().collect(),
+        passed: words::count(result.summary.total_successful_session_count),
+        failed: words::count(result.summary.total_failure_session_count),
+        details: result.failure_details.iter().take(DETAILS).map(detail).collect(),
+        more: result.failure_details.len().saturating_sub(DETAILS),
+    }
+}
+
+fn detail(details: &FailureDetails) -> Detail {
+    let ip = |ip: &Option<std::net::IpAddr>| ip.map(|ip| ip.to_string());
+    let facts = [
+        ("MX", details.receiving_mx_hostname.clone()),
+        ("its address", ip(&details.receiving_ip)),
+        ("its EHLO", details.receiving_mx_helo.clone()),
+        ("sender's address", ip(&details.sending_mta_ip)),
+        ("reason code", details.failure_reason_code.clone()),
+        ("more", details.additional_information.clone()),
+    ];
+    Detail {
+        result_type: details.result_type.as_str().to_owned(),
+        explain: format!("/explain/{}", words::query_value(details.result_type.as_str())),
+        sessions: words::count(details.failed_session_count),
+        facts: facts
+            .into_iter()
+            .filter_map(|(label, value)| value.filter(|v| !v.is_empty()).map(|v| (label, v)))
+            .collect(),
+    }
+}
+
+/// Findings about a report or an item, for a page.
+pub(super) fn oddities(findings: &[Finding]) -> Vec<Oddity> {
+    findings
+        .iter()
+        .take(100)
+        .map(|finding| Oddity {
+            id: finding.id.clone(),
+            badge: State::from(finding.severity).with_word(finding.severity.as_str()),
+            subject: words::cut(&finding.subject, 200),
+            message: finding.message.clone(),
+        })
+        .collect()
+}
+
+/// The first of an item as text, and a note on what is not shown.
+pub(super) fn excerpt(raw: &[u8]) -> (String, String) {
+    let size = words::counted(raw.len() as u64, "byte");
+    let cut = &raw[..raw.len().min(TEXT)];
+    let odd = cut.iter().filter(|b| **b < 9 || (14..32).contains(*b)).count();
+    if odd * 20 > cut.len() {
+        return (String::new(), format!("{size}, compressed or no text: download it to read it."));
+    }
+    let text = String::from_utf8_lossy(cut).replace("\r\n", "\n");
+    let note =
+        if cut.len() < raw.len() { format!("The first 64 KiB of {size}.") } else { format!("{size}.") };
+    (text, note)
+}
+
+pub(super) async fn raw(
+    Shared(app): Shared<App>,
+    Path(number): Path<String>,
+) -> Result<Response, PageFailure> {
+    let stored = read(&app, &number).await?;
+    let raw = app.store.raw_item(stored.row.item).await?;
+    let raw = raw.ok_or_else(|| Failure::NotFound("The raw bytes are not kept any more.".into()))?;
+    Ok(attachment(raw, &format!("report-{}", stored.row.number)))
+}
+
+/// Bytes from outside, as something a browser saves and never shows or runs.
+pub(crate) fn attachment(raw: Vec<u8>, name: &str) -> Response {
+    let (media_type, extension) = match std::str::from_utf8(&raw) {
+        Ok(_) => ("text/plain; charset=utf-8", "txt"),
+        Err(_) => ("application/octet-stream", "bin"),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.{extension}\"")),
+    ];
+    (headers, raw).into_response()
+}
