@@ -4,6 +4,9 @@
 //! first, then the steps: what somebody does, and what must be true afterwards. An unknown key is an
 //! error, so that a misspelt expectation cannot pass unnoticed.
 
+mod play;
+mod stage;
+
 use std::collections::BTreeMap;
 
 use mailward_core::mta_sts::Mode;
@@ -13,6 +16,9 @@ use crate::ca::CertificateKind;
 use crate::dns::{Fault, Security};
 use crate::policy_host::Answer;
 use crate::smtp::Behaviour;
+
+pub use play::{Mismatch, Narrator, Silent, Story};
+pub use stage::Stage;
 
 /// A story.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -180,7 +186,7 @@ pub struct Step {
 
 /// Something that somebody does.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Action {
     /// Sets all records of a type at a name; none removes them.
     Record {
@@ -225,8 +231,10 @@ pub enum Action {
     },
     /// `mta-sts.<domain>` of a domain held points to nowhere.
     PolicyHostDown(String),
-    /// It points to mailward again.
+    /// It points to mailward (again).
     PolicyHostUp(String),
+    /// A cache in front of mailward's policy host keeps what is served there now, and serves that.
+    PolicyHostCached(String),
     /// Mailward's policy host gets another certificate for a domain held.
     PolicyHostCertificate {
         /// The domain.
@@ -265,10 +273,18 @@ pub enum Action {
     Hours(u32),
     /// A sender reports on the day before.
     Report(String),
-    /// Somebody posts figures that nobody counted, without a signature.
+    /// Somebody sends figures for yesterday that nobody counted, without a signature.
     Lie {
-        /// Who it claims to be.
+        /// Who it claims to be: organization-name.
         organization: String,
+        /// Who it claims to be: the domain in contact-info.
+        claims: String,
+        /// What it looks like: the id follows the shape, so that a lie can bear the id of a true report.
+        #[serde(default)]
+        shape: Shape,
+        /// By HTTPS to the address that mailward takes reports at; else by mail.
+        #[serde(default = "yes")]
+        posted: bool,
         /// The domain lied about.
         about: String,
         /// Invented.
@@ -287,7 +303,7 @@ pub enum Action {
     /// The monitor looks once.
     Monitor(String),
     /// Mailward reads its mailboxes.
-    TakeInReports,
+    TakeInReports {},
 }
 
 fn one() -> u64 {
@@ -336,10 +352,15 @@ pub struct Expectation {
     pub domain: String,
     /// `safe`, `not-yet`, `unknown`.
     pub verdict: Option<String>,
-    /// Exactly these items stand in the way.
-    pub obstacles: Option<Vec<u8>>,
-    /// Exactly these items are not known.
-    pub missing: Option<Vec<u8>>,
+    /// At least these items of the gate stand in the way.
+    #[serde(default)]
+    pub obstacles: Vec<u8>,
+    /// At least these items are not known.
+    #[serde(default)]
+    pub missing: Vec<u8>,
+    /// These items neither stand in the way nor are unknown.
+    #[serde(default)]
+    pub holds: Vec<u8>,
     /// At least these findings are open: `ID` or `ID SUBJECT`.
     #[serde(default)]
     pub findings: Vec<String>,
@@ -373,5 +394,62 @@ impl Scenario {
     /// When it is no TOML, or has a key that is not known.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScenarioError> {
         toml::from_str(text).map_err(|e| ScenarioError { name: name.to_owned(), why: e.to_string() })
+    }
+
+    /// Every scenario that comes with mailward, in the order in which to read them.
+    pub fn all() -> Vec<Self> {
+        FILES
+            .iter()
+            .map(|(name, text)| Self::parse(name, text).expect("a test reads every file that is built in"))
+            .collect()
+    }
+
+    /// The scenario of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|scenario| scenario.name == name)
+    }
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        const FILES: &[(&str, &str)] = &[
+            $(($name, include_str!(concat!("../scenarios/", $name, ".toml")))),*
+        ];
+    };
+}
+
+files![
+    "clean-rollout",
+    "forgotten-backup-mx",
+    "expired-certificate",
+    "stripped-starttls",
+    "same-id-new-policy",
+    "new-id-old-policy",
+    "policy-host-down",
+    "lying-report",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_reads_and_is_named_as_it_says() {
+        for (name, text) in FILES {
+            let scenario = Scenario::parse(name, text).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(scenario.name, *name);
+            assert!(!scenario.summary.contains('\n') && !scenario.summary.ends_with('.'), "{name}: one line");
+            let expectations: usize = scenario.steps.iter().map(|step| step.expect.len()).sum();
+            assert!(expectations > 0, "{name} expects nothing");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        let good = "name='x'\nsummary='x'\nstory='x'\nstarts-days-ago=1\n[[step]]\nsay='x'\n";
+        assert!(Scenario::parse("x", good).is_ok());
+        for bad in ["expext=[]\n", "expect=[{domain='a', verdikt='safe'}]\n", "do=[{ advance=1 }]\n"] {
+            assert!(Scenario::parse("x", &format!("{good}{bad}")).is_err(), "{bad}");
+        }
     }
 }

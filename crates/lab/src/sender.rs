@@ -117,17 +117,7 @@ impl World {
             let owner = format!("{}._domainkey.{}", mail::SELECTOR, spec.domain);
             self.set(&owner, "TXT", &[&key.record()]).map_err(io::Error::other)?;
         }
-        let surroundings = Surroundings {
-            sender: spec.domain.clone(),
-            true_resolver: self.resolver,
-            https_port: self.https_port,
-            smtp_port: self.smtp_port,
-            clock: Arc::clone(&self.clock),
-            root: self.ca.root(),
-            paths: self.paths.clone(),
-            maildirs: self.directory.join("maildirs"),
-            address: self.address().to_string(),
-        };
+        let surroundings = surroundings(self, &spec.domain, self.address().to_string());
         let (cache, tally) = (Cache::default(), Tally::default());
         Ok(Sender { spec: spec.clone(), surroundings, cache, tally, key, written: 0 })
     }
@@ -139,6 +129,26 @@ impl World {
     pub fn maildir(&self, domain: &str) -> io::Result<PathBuf> {
         maildir(&self.directory.join("maildirs"), domain)
     }
+}
+
+fn surroundings(world: &World, sender: &str, address: String) -> Surroundings {
+    Surroundings {
+        sender: sender.to_owned(),
+        true_resolver: world.resolver,
+        https_port: world.https_port,
+        smtp_port: world.smtp_port,
+        clock: Arc::clone(&world.clock),
+        root: world.ca.root(),
+        paths: world.paths.clone(),
+        maildirs: world.directory.join("maildirs"),
+        address,
+    }
+}
+
+/// The body that the policy host of a domain serves now, fetched as any sender does.
+pub(crate) async fn fetch_body(world: &World, domain: &str) -> Result<String, Failure> {
+    let surroundings = surroundings(world, "cache.invalid", String::new());
+    policy::fetch_body(&surroundings, domain).await.map(|body| String::from_utf8_lossy(&body).into_owned())
 }
 
 fn maildir(maildirs: &std::path::Path, domain: &str) -> io::Result<PathBuf> {
@@ -307,16 +317,34 @@ impl Sender {
 
     /// Sends its reports on a day, one for each policy domain, to every address that the domain names.
     pub async fn report(&mut self, day: Date) -> Vec<SentReport> {
+        self.send(day, None).await
+    }
+
+    /// Sends its reports on yesterday.
+    pub async fn report_yesterday(&mut self) -> Vec<SentReport> {
+        match self.surroundings.today().yesterday() {
+            Ok(day) => self.send(day, None).await,
+            Err(_) => vec![],
+        }
+    }
+
+    /// Sends its reports on yesterday to these addresses, whatever the domains say.
+    pub async fn report_yesterday_to(&mut self, addresses: &[String]) -> Vec<SentReport> {
+        match self.surroundings.today().yesterday() {
+            Ok(day) => self.send(day, Some(addresses)).await,
+            Err(_) => vec![],
+        }
+    }
+
+    async fn send(&mut self, day: Date, addresses: Option<&[String]>) -> Vec<SentReport> {
         let mut sent = Vec::new();
         for (domain, policies) in self.tally.of(day) {
-            let author = Author {
-                organization: &self.spec.organization,
-                domain: &self.spec.domain,
-                shape: self.spec.shape,
-                address: &self.surroundings.address,
+            let report = self.author().write(day, &domain, &policies);
+            let addresses = match addresses {
+                Some(addresses) => addresses.to_vec(),
+                None => self.report_addresses(&domain).await,
             };
-            let report = author.write(day, &domain, &policies);
-            for to in self.report_addresses(&domain).await {
+            for to in addresses {
                 let result = match to.strip_prefix("mailto:") {
                     Some(mailbox) => self.mail(&report, mailbox),
                     None => self.post(&report, &to).await,
@@ -327,11 +355,12 @@ impl Sender {
         sent
     }
 
-    /// Sends its reports on yesterday.
-    pub async fn report_yesterday(&mut self) -> Vec<SentReport> {
-        match self.surroundings.today().yesterday() {
-            Ok(day) => self.report(day).await,
-            Err(_) => vec![],
+    fn author(&self) -> Author<'_> {
+        Author {
+            organization: &self.spec.organization,
+            domain: &self.spec.domain,
+            shape: self.spec.shape,
+            address: &self.surroundings.address,
         }
     }
 
@@ -348,14 +377,8 @@ impl Sender {
     }
 
     fn mail(&mut self, report: &Report, mailbox: &str) -> Result<String, String> {
-        let author = Author {
-            organization: &self.spec.organization,
-            domain: &self.spec.domain,
-            shape: self.spec.shape,
-            address: &self.surroundings.address,
-        };
         let now = self.surroundings.clock.now();
-        let text = mail::write(&author, report, mailbox, now, self.key.as_ref());
+        let text = mail::write(&self.author(), report, mailbox, now, self.key.as_ref());
         let (_, domain) = mailbox.rsplit_once('@').ok_or("no mailbox")?;
         self.written += 1;
         let name = format!("{}.{}.{}", now.as_second(), self.written, self.spec.domain);

@@ -188,6 +188,13 @@ impl World {
         Ok(address)
     }
 
+    /// Policy hosts that know nothing of the world's others, for a name that is served in two places
+    /// differently. Start them at an address of their own.
+    pub fn policy_hosts_apart(&self) -> PolicyHosts {
+        let (ca, handle) = (Arc::clone(&self.ca), self.handle().clone());
+        PolicyHosts::new(ca, tls::provider(), self.https_port, handle)
+    }
+
     /// Sets the record that announces a policy (RFC 8461 §3.1).
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! Canonicalisation and signature are written here, so that the verifier under test meets a stranger's.
 
+use std::sync::{Arc, OnceLock};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, fmt::rfc2822};
@@ -16,19 +18,25 @@ pub(super) const SELECTOR: &str = "tlsrpt";
 
 /// The key that signs reports.
 pub(super) struct DkimKey {
-    pair: KeyPair,
+    pair: Arc<KeyPair>,
     algorithm: &'static str,
 }
+
+/// Making an RSA key takes up to a second, so all lab senders in a process share one.
+static RSA: OnceLock<Arc<KeyPair>> = OnceLock::new();
 
 impl DkimKey {
     /// RSA like most of the world, or Ed25519.
     pub(super) fn generate(shape: Shape) -> Self {
-        let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
+        let made = "keys can be made";
+        let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect(made);
         let (pair, algorithm) = match shape {
-            Shape::Plain => (KeyPair::generate_for(&PKCS_ED25519), "ed25519-sha256"),
-            Shape::Google | Shape::Microsoft => (rsa(), "rsa-sha256"),
+            Shape::Plain => (Arc::new(KeyPair::generate_for(&PKCS_ED25519).expect(made)), "ed25519-sha256"),
+            Shape::Google | Shape::Microsoft => {
+                (Arc::clone(RSA.get_or_init(|| Arc::new(rsa()))), "rsa-sha256")
+            }
         };
-        Self { pair: pair.expect("keys can be made"), algorithm }
+        Self { pair, algorithm }
     }
 
     /// The TXT record that publishes it, fit for TLS-RPT and nothing else (RFC 8460 §3).

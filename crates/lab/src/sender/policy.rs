@@ -123,6 +123,12 @@ async fn record_id(surroundings: &Surroundings, domain: &str) -> Option<String> 
 }
 
 async fn fetch(surroundings: &Surroundings, domain: &str) -> Result<Policy, Failure> {
+    let body = fetch_body(surroundings, domain).await?;
+    parse(&body).ok_or_else(|| Failure::new(ResultType::StsPolicyInvalid, "does not parse"))
+}
+
+/// RFC 8461 §3.3: HTTPS with a valid certificate, 200, text/plain, no redirect.
+pub(super) async fn fetch_body(surroundings: &Surroundings, domain: &str) -> Result<Vec<u8>, Failure> {
     let failed = |reason: &str| Failure::new(ResultType::StsPolicyFetchError, reason);
     let host = format!("mta-sts.{domain}");
     let reply =
@@ -141,7 +147,7 @@ async fn fetch(surroundings: &Surroundings, domain: &str) -> Result<Policy, Fail
     if !media_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("text/plain")) {
         return Err(failed("media-type"));
     }
-    parse(&response.body).ok_or_else(|| Failure::new(ResultType::StsPolicyInvalid, "does not parse"))
+    Ok(response.body)
 }
 
 fn parse(body: &[u8]) -> Option<Policy> {
