@@ -23,19 +23,24 @@ pub(crate) struct Anchor<'a> {
     pub(crate) subject: Option<&'a [u8]>,
     /// Content of its SubjectPublicKeyInfo.
     pub(crate) key: &'a [u8],
+    /// Its name constraints refuse the leaf. They are what an anchor says of itself that still counts: its
+    /// dates, CA flag and path length do not.
+    pub(crate) refuses: bool,
 }
 
 impl<'a> Anchor<'a> {
-    /// An anchor from a certificate; `None` for names and keys that are no DER.
-    pub(crate) fn of(certificate: &Certificate<'a>) -> Option<Self> {
+    /// An anchor from a certificate, for this leaf; `None` for names and keys that are no DER.
+    pub(crate) fn of(certificate: &Certificate<'a>, leaf: &Certificate<'_>) -> Option<Self> {
         let subject = der::sequence_content(certificate.subject())?;
-        Some(Self { subject: Some(subject), key: der::sequence_content(certificate.spki())? })
+        let key = der::sequence_content(certificate.spki())?;
+        let refuses = constraints::fault(certificate, leaf).is_some();
+        Some(Self { subject: Some(subject), key, refuses })
     }
 
     /// An anchor from a SubjectPublicKeyInfo.
     pub(crate) fn of_key(spki: &'a [u8]) -> Option<Self> {
         let key = der::sequence_content(spki)?;
-        der::key_parts(key).map(|_| Self { subject: None, key })
+        der::key_parts(key).map(|_| Self { subject: None, key, refuses: false })
     }
 }
 
@@ -116,7 +121,10 @@ impl<'s, 'a> Search<'s, 'a> {
         for asked in [Asked::Everything, Asked::Roles, Asked::Links] {
             match self.walk(asked, anchors, &mut ends) {
                 Ok(path) => {
-                    let faults = self.faults(&path);
+                    let mut faults = self.faults(&path);
+                    if anchors[path.anchor].refuses {
+                        faults.push(constraints::outside());
+                    }
                     return Outcome::Found(path, faults);
                 }
                 Err(reached) => lost = self.lost(&reached, &ends),
@@ -140,7 +148,8 @@ impl<'s, 'a> Search<'s, 'a> {
         while let Some((here, passed)) = queue.pop_front() {
             let tries = anchors.iter().zip(&mut ends[here]);
             for (anchor, (trusted, known)) in tries.enumerate() {
-                if ends_at(&self.chain[here], trusted, known) {
+                let passes = asked < Asked::Roles || !trusted.refuses;
+                if passes && ends_at(&self.chain[here], trusted, known) {
                     return Ok(Path { certificates: way_to(here, &reached), anchor });
                 }
             }

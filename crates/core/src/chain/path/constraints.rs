@@ -14,16 +14,20 @@ use crate::chain::certificate::Certificate;
 const MAX_COMPARISONS: usize = 100_000;
 
 /// What is wrong with the names of `leaf` under `issuer`.
-pub(super) fn fault<'a>(issuer: &Certificate<'a>, leaf: &Certificate<'a>) -> Option<ChainFault> {
+pub(super) fn fault(issuer: &Certificate<'_>, leaf: &Certificate<'_>) -> Option<ChainFault> {
     let violated = issuer.parsed.extensions().iter().any(|extension| match extension.parsed_extension() {
         ParsedExtension::NameConstraints(constraints) => violates(leaf, constraints),
         _ => false,
     });
-    violated
-        .then(|| ChainFault::Malformed("a name lies outside the name constraints of an issuer".to_owned()))
+    violated.then(outside)
 }
 
-fn violates<'a>(leaf: &Certificate<'a>, constraints: &NameConstraints<'a>) -> bool {
+/// The fault of names that an issuer may not vouch for.
+pub(super) fn outside() -> ChainFault {
+    ChainFault::Malformed("a name lies outside the name constraints of an issuer".to_owned())
+}
+
+fn violates(leaf: &Certificate<'_>, constraints: &NameConstraints<'_>) -> bool {
     let permitted = constraints.permitted_subtrees.as_deref().unwrap_or_default();
     let excluded = constraints.excluded_subtrees.as_deref().unwrap_or_default();
     if leaf.general_names().count().saturating_mul(permitted.len() + excluded.len()) > MAX_COMPARISONS {

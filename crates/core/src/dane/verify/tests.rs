@@ -190,6 +190,8 @@ fn names_outside_the_constraints_of_an_issuer_refuse() {
         let issuer = signed(with(authority("issuer"), |p| p.name_constraints = Some(constraints)), &root);
         let chain = [&signed(leaf, &issuer).der[..], &issuer.der, &root.der];
         assert_eq!(judged(&chain, &[record(2, 0, 1, &root.der)]), verdict, "{why}");
+        assert_eq!(judged(&chain, &[record(2, 0, 1, &issuer.der)]), verdict, "as the anchor: {why}");
+        assert_eq!(judged(&chain[..1], &[record(2, 0, 0, &issuer.der)]), verdict, "from the DNS: {why}");
     }
 }
 

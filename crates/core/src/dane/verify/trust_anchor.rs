@@ -1,8 +1,8 @@
 //! Usage 2: an anchor above the leaf, the way to it, and the name (RFC 7672 §3.1.2, RFC 7671 §5.2).
 //!
 //! The anchor is a certificate of the chain that matches, or the certificate or key that stands in the
-//! record itself: a server need not send what the DNS holds in full. Its own dates and flags do not count;
-//! those of the certificates below it do.
+//! record itself: a server need not send what the DNS holds in full. Its own dates and flags do not count
+//! (its name constraints do); those of the certificates below it do.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,8 @@ impl<'p, 'a> Judge<'p, 'a> {
         let Some(search) = &mut self.search else { return (DaneVerdict::NoMatch, None) };
         let chain = &self.presented.certificates;
         let above = self.presented.issuers_matching(tlsa);
-        let sent: Vec<Anchor<'_>> = above.iter().filter_map(|at| Anchor::of(&chain[*at])).collect();
+        let sent: Vec<Anchor<'_>> =
+            above.iter().filter_map(|at| Anchor::of(&chain[*at], &chain[0])).collect();
         let outcome = if sent.is_empty() {
             None
         } else {
@@ -59,7 +60,7 @@ impl<'p, 'a> Judge<'p, 'a> {
         let outcome = match (tlsa.selector, tlsa.matching) {
             (0, 0) if tlsa.data != leaf.der => {
                 let Ok(certificate) = Certificate::parse(&tlsa.data) else { return DaneVerdict::NoMatch };
-                Anchor::of(&certificate).map(|anchor| search.run(&[anchor]))
+                Anchor::of(&certificate, leaf).map(|anchor| search.run(&[anchor]))
             }
             (1, 0) if tlsa.data != leaf.spki() => {
                 Anchor::of_key(&tlsa.data).map(|anchor| search.run(&[anchor]))
