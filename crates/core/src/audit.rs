@@ -142,6 +142,15 @@ pub struct Audit {
     pub mx: Vec<MxVerdict>,
 }
 
+impl Audit {
+    /// Takes in findings that came from elsewhere, such as what changed since the last look.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        finding::sort(&mut self.findings);
+        self.summary.worst = self.findings.iter().map(|f| f.severity).max();
+    }
+}
+
 /// The TXT records as seen, for display.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Records {

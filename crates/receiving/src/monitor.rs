@@ -13,9 +13,11 @@ mod schedule;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use mailward_core::audit::drift::{History, ServedOnce, drift};
 use mailward_core::audit::{AuditOptions, Difference, audit, probe_round};
-use mailward_core::{Clock, PolicyDomain, Severity};
+use mailward_core::facts::DomainFacts;
+use mailward_core::{Clock, Finding, PolicyDomain, Severity};
 use mailward_net::Outside;
 use mailward_net::observe::{Depth, observe};
 use mailward_store::{Store, StoreError};
@@ -216,7 +218,8 @@ impl Looker {
         let began = Instant::now();
         let facts = observe(&self.outside, domain, self.depth).await;
         let at = facts.observed_at;
-        let found = audit(&facts, &AuditOptions { at, smtp: self.depth == Depth::Full });
+        let mut found = audit(&facts, &AuditOptions { at, smtp: self.depth == Depth::Full });
+        found.add(self.drift(&facts, at).await?);
         let round = probe_round(&facts, at);
         let difference = self.store.record_observation(&facts, &found, &round).await?;
         for finding in &difference.added {
@@ -229,6 +232,25 @@ impl Looker {
         metrics::counter!("mailward_monitor_looks_total").increment(1);
         metrics::histogram!("mailward_monitor_look_seconds").record(began.elapsed().as_secs_f64());
         Ok(Look { difference, worst: found.summary.worst })
+    }
+}
+
+impl Looker {
+    /// What changed since the look before, and against the policies ever served.
+    async fn drift(&self, facts: &DomainFacts, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+        let before = self.store.latest_observation(&facts.domain).await?;
+        let served = self.store.served_policies(&facts.domain).await?;
+        let served: Vec<ServedOnce<'_>> = served
+            .iter()
+            .map(|p| ServedOnce {
+                id: &p.policy_id,
+                body: &p.body,
+                first_served: p.first_served,
+                last_served: p.last_served,
+            })
+            .collect();
+        let history = History { served: &served, previous: before.as_ref().map(|b| &b.facts) };
+        Ok(drift(history, facts, now))
     }
 }
 
