@@ -224,6 +224,7 @@ pub fn audit(facts: &DomainFacts, options: &AuditOptions) -> Audit {
     findings.extend(mail_server::findings(&case));
     findings.extend(dnssec::findings(&case));
     findings.extend(dane::findings(&case));
+    findings.iter_mut().for_each(hedge);
     finding::sort(&mut findings);
     let summary = summary::summary(&case, &findings);
     Audit {
@@ -235,6 +236,15 @@ pub fn audit(facts: &DomainFacts, options: &AuditOptions) -> Audit {
         records: records(&case),
         mx: hosts::verdicts(&case),
         policy: case.policy,
+    }
+}
+
+/// What was not tested has no consequence yet, whatever the catalogue says of the fault.
+fn hedge(finding: &mut Finding) {
+    let stated = finding::catalogue::entry(&finding.id).map_or("", |entry| entry.consequence);
+    if finding.severity == Severity::Untested && finding.consequence == stated {
+        "Nothing is known about it; it is no fault until it has been tested."
+            .clone_into(&mut finding.consequence);
     }
 }
 

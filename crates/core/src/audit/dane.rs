@@ -21,7 +21,6 @@ pub(super) fn findings(case: &Case<'_>) -> Vec<Finding> {
         let Some(records) = secure_records(host) else { continue };
         findings.extend(of_host(case, host, records));
         findings.extend(where_found(host));
-        findings.extend(not_judged(case, host));
         findings.extend(disagreement(case, host));
     }
     findings.extend(some_lack(case));
@@ -123,26 +122,6 @@ fn where_found(host: &MxFacts) -> Option<Finding> {
             format!("{} has an alias on the way; its TLSA records were found at {owner}", host.host),
         )
     })
-}
-
-/// DANE-008: a fault of the web PKI that DANE does not mind.
-fn not_judged(case: &Case<'_>, host: &MxFacts) -> Option<Finding> {
-    let faults = host.probes.iter().find_map(|probe| match &probe.outcome {
-        ProbeOutcome::Tls(tls) if matched_by_usage_3(case, host, tls) => {
-            Some(chain_faults(case, tls)).filter(|faults| !faults.is_empty())
-        }
-        _ => None,
-    })?;
-    let codes = list(faults.iter().map(crate::chain::ChainFault::reason_code), 5);
-    Some(Finding::new(
-        "DANE-008",
-        Severity::Info,
-        host.host.to_string(),
-        format!(
-            "a usage-3 record matches at {}; DANE does not mind what MTA-STS minds there ({codes})",
-            host.host
-        ),
-    ))
 }
 
 /// BOTH-001: one of the two mechanisms accepts an address, the other refuses it (RFC 8461 §2).

@@ -141,8 +141,7 @@ fn by_outcome(host: &MxFacts) -> Vec<Finding> {
                 .filter(|probe| matches!(probe.outcome, ProbeOutcome::Tls(_)))
                 .map(|probe| probe.address)
                 .collect();
-            let beside =
-                if good.is_empty() { String::new() } else { format!("; {} can do it", list(good, 5)) };
+            let beside = if good.is_empty() { String::new() } else { format!("; {} works", list(good, 5)) };
             let fix = faults.first().map(|(_, fault)| fault.fix.clone()).unwrap_or_default();
             Finding::new(id, severity, host.host.to_string(), format!("{}: {what}{beside}", host.host))
                 .fix(fix)
@@ -238,9 +237,12 @@ pub(super) fn chain_faults(case: &Case<'_>, tls: &TlsFacts) -> Vec<ChainFault> {
     faults
 }
 
+/// One fault of one address, with the certificate presented there.
+type At<'a> = (IpAddr, Fault, Option<&'a CertificateFacts>);
+
 /// SMTP-007, -008, -009: what the certificate is worth to a sender that holds the host to a policy.
 fn certificates(case: &Case<'_>, host: &MxFacts) -> Vec<Finding> {
-    let mut groups: BTreeMap<&'static str, Vec<(IpAddr, Fault, Option<&CertificateFacts>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<&'static str, Vec<At<'_>>> = BTreeMap::new();
     for probe in &host.probes {
         let ProbeOutcome::Tls(tls) = &probe.outcome else { continue };
         let faults = chain_faults(case, tls).into_iter().map(|fault| chain_fault(case, host, tls, &fault));
@@ -251,12 +253,7 @@ fn certificates(case: &Case<'_>, host: &MxFacts) -> Vec<Finding> {
     groups.into_iter().map(|(id, faults)| certificate_finding(case, host, id, &faults)).collect()
 }
 
-fn certificate_finding(
-    case: &Case<'_>,
-    host: &MxFacts,
-    id: &str,
-    faults: &[(IpAddr, Fault, Option<&CertificateFacts>)],
-) -> Finding {
+fn certificate_finding(case: &Case<'_>, host: &MxFacts, id: &str, faults: &[At<'_>]) -> Finding {
     let severity = faults.iter().map(|(_, fault, _)| fault.severity).max().unwrap_or(Severity::Info);
     let what = list(faults.iter().map(|(address, fault, _)| format!("{address} {}", fault.what)), 5);
     let mut finding = Finding::new(id, severity, host.host.to_string(), format!("{}: {what}", host.host))

@@ -12,7 +12,8 @@ pub(super) fn findings(case: &Case<'_>) -> Vec<Finding> {
     findings.extend(case.facts.hosts.iter().filter_map(|host| unresolvable(case, host)));
     findings.extend(case.facts.hosts.iter().filter_map(alias));
     if let Some(policy) = &case.policy {
-        findings.extend(coverage::findings(policy, &case.mx));
+        findings
+            .extend(coverage::findings(policy, &case.mx).into_iter().map(|finding| uncovered(case, finding)));
         findings.extend(unused_patterns(case));
     }
     findings
@@ -115,6 +116,19 @@ fn alias(host: &MxFacts) -> Option<Finding> {
         ])
         .evidence("target", target.to_string()),
     )
+}
+
+/// A host outside the policy, with the command that ends the fix, and what it means in this mode.
+fn uncovered(case: &Case<'_>, mut finding: Finding) -> Finding {
+    if let Some(last) = finding.fix.last_mut() {
+        *last = format!("Then publish the record with a new id: mailward dns {}", case.facts.domain);
+    }
+    match case.mode() {
+        Some(Mode::Testing) => finding.consequence(
+            "The policy is in testing, so mail still flows; under enforce senders would defer what picks this mail server.",
+        ),
+        _ => finding,
+    }
 }
 
 fn unused_patterns(case: &Case<'_>) -> Vec<Finding> {

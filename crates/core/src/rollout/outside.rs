@@ -257,7 +257,12 @@ pub(super) fn policy_host_certificate(evidence: &Evidence, gate: &Gate, now: Tim
         Some(Ok(fetched)) => (&fetched.chain, None),
         Some(Err(FetchError { cause: FetchCause::Certificate(fault), chain, .. })) => (chain, Some(fault)),
         Some(Err(error)) => (&error.chain, None),
-        None => return Answer::unknown(format!("No certificate of {host} was seen; see item 8."), [""; 0]),
+        None => {
+            return Answer::unknown(
+                format!("No certificate of {host} was seen; see item 8."),
+                [format!("Look again: mailward check {}", facts.domain)],
+            );
+        }
     };
     let renew = [format!("Renew the certificate of {host}, and see why it was not renewed by itself.")];
     match (chain.first(), fault) {
