@@ -1,3 +1,73 @@
-//! The mailward command.
+//! The `mailward` command: reads arguments and configuration, builds the rooms, wires them, and turns
+//! what comes out into words and exit codes. It knows no protocol.
 
-fn main() {}
+mod args;
+mod clock;
+mod commands;
+mod config;
+mod daemon;
+mod exit;
+mod output;
+mod rooms;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use mailward_core::Clock;
+
+use args::{Cli, Command, Global};
+use config::Loaded;
+use exit::Failure;
+
+/// What every command gets.
+pub struct Context {
+    /// The global options.
+    pub global: Global,
+    /// The configuration in force.
+    pub loaded: Loaded,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    /// Whether data is printed as JSON.
+    pub fn json(&self) -> bool {
+        self.global.json
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::set_color(cli.global.color);
+    let run = || -> exit::Result {
+        // Offline commands need no configuration, and must work beside a broken one.
+        let needs_config = !matches!(
+            cli.command,
+            Command::Lint(_) | Command::Explain { .. } | Command::Generate { .. } | Command::Demo(_)
+        );
+        let loaded = match needs_config {
+            true => config::load(cli.global.config.as_deref(), &cli.global.set)?,
+            false => Loaded { config: config::Config::default(), file: None, set: vec![] },
+        };
+        let context = Context { global: cli.global, loaded, clock: Arc::new(clock::SystemClock) };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::unavailable(format!("cannot start: {e}")))?;
+        let outcome = runtime.block_on(commands::run(&context, cli.command));
+        // A probe that hangs in a resolver thread must not hold up the prompt.
+        runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+        outcome
+    };
+    match run() {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => {
+            anstream::eprintln!(
+                "{} {failure}",
+                output::styled(output::severity_style(mailward_core::Severity::Error), "mailward:")
+            );
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `mailward check`: audits domains from outside, many at once, in constant memory.
+
+mod human;
+mod machine;
+
+use std::io::{BufRead, IsTerminal};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::{SignedDuration, Timestamp};
+use mailward_core::audit::{self, Audit, AuditOptions};
+use mailward_core::{Finding, PolicyDomain, Severity};
+use mailward_net::Outside;
+use mailward_net::observe::{Depth, observe};
+
+use crate::Context;
+use crate::args::{Check, CheckFormat, FailOn};
+use crate::exit::{Failure, Outcome, Result};
+use crate::rooms;
+
+pub use human::finding as finding_line;
+
+/// One domain, audited, and how long it took.
+struct Checked {
+    audit: Audit,
+    took: Duration,
+}
+
+/// Runs it.
+pub async fn run(context: &Context, args: Check) -> Result {
+    let offset = args.at.as_deref().map(|at| parse_at(at, context.clock.now())).transpose()?;
+    let format =
+        if context.json() && args.format == CheckFormat::Human { CheckFormat::Json } else { args.format };
+    let outside = rooms::outside(&context.loaded.config, context.clock.clone())?;
+    let depth = if args.no_smtp { Depth::WithoutSmtp } else { Depth::Full };
+    let domains = domains(&args)?;
+    let many = args.from.is_some() || args.domains.len() > 1;
+    let progress = progress_bar(many, args.from.is_none().then_some(args.domains.len()));
+
+    let mut checks = stream::iter(domains)
+        .map(|domain| {
+            let outside = outside.clone();
+            async move {
+                let domain = domain?;
+                Ok::<_, Failure>(
+                    tokio::spawn(check(outside, domain, depth, offset))
+                        .await
+                        .map_err(Failure::unavailable)?,
+                )
+            }
+        })
+        .buffer_unordered(usize::from(args.jobs));
+
+    let mut printer = machine::Printer::new(format, many);
+    let mut worst = None;
+    let mut unknown = false;
+    while let Some(checked) = checks.next().await {
+        let checked = checked?;
+        worst = worst.max(checked.audit.findings.iter().map(|f| f.severity).max());
+        unknown |= could_not_find_out(&checked.audit.findings);
+        progress.inc(1);
+        progress.suspend(|| match format {
+            CheckFormat::Human => human::print(&checked, !args.no_smtp),
+            _ => printer.print(checked.audit),
+        });
+    }
+    progress.finish_and_clear();
+    printer.finish();
+    let threshold = if args.fail_on == FailOn::Warning { Severity::Warning } else { Severity::Error };
+    Ok(match worst {
+        Some(worst) if worst >= threshold => Outcome::Findings,
+        // Exit 3 only where one domain was asked for and the question could not be answered.
+        _ if unknown && !many => Outcome::Unknown,
+        _ => Outcome::Fine,
+    })
+}
+
+async fn check(
+    outside: Outside,
+    domain: PolicyDomain,
+    depth: Depth,
+    offset: Option<SignedDuration>,
+) -> Checked {
+    let began = tokio::time::Instant::now();
+    let facts = observe(&outside, &domain, depth).await;
+    let at = facts.observed_at.checked_add(offset.unwrap_or_default()).unwrap_or(facts.observed_at);
+    let audit = audit::audit(&facts, &AuditOptions { at, smtp: depth == Depth::Full });
+    Checked { audit, took: began.elapsed() }
+}
+
+/// Whether the DNS gave no answer to the questions everything rests on.
+fn could_not_find_out(findings: &[Finding]) -> bool {
+    findings.iter().any(|f| f.id == "SMTP-016")
+}
+
+/// The domains, read as they are needed: a file of a million names takes no memory.
+fn domains(args: &Check) -> Result<Box<dyn Iterator<Item = Result<PolicyDomain>> + Send>> {
+    let parse = |text: String| {
+        PolicyDomain::parse(&text).map_err(|e| Failure::usage(format!("{text:?} is no domain: {e}")))
+    };
+    let named: Vec<_> = args.domains.iter().cloned().map(parse).collect::<Result<_>>()?;
+    let named = named.into_iter().map(Ok);
+    let Some(from) = &args.from else { return Ok(Box::new(named)) };
+    let reader: Box<dyn BufRead + Send> = match from.as_str() {
+        "-" => Box::new(std::io::BufReader::new(std::io::stdin())),
+        path => {
+            let file =
+                std::fs::File::open(path).map_err(|e| Failure::usage(format!("cannot read {path}: {e}")))?;
+            Box::new(std::io::BufReader::new(file))
+        }
+    };
+    let from = from.clone();
+    let lines = reader.lines().enumerate().filter_map(move |(n, line)| {
+        let place = |why: String| Failure::usage(format!("{from} line {}: {why}", n + 1));
+        match line {
+            Err(e) => Some(Err(place(e.to_string()))),
+            Ok(line) => {
+                let text = line.split('#').next().unwrap_or_default().trim();
+                (!text.is_empty()).then(|| {
+                    PolicyDomain::parse(text).map_err(|e| place(format!("{text:?} is no domain: {e}")))
+                })
+            }
+        }
+    });
+    Ok(Box::new(named.chain(lines)))
+}
+
+fn progress_bar(many: bool, total: Option<usize>) -> ProgressBar {
+    if !many || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = match total {
+        Some(total) => ProgressBar::new(total as u64),
+        None => ProgressBar::no_length(),
+    };
+    let template = if total.is_some() {
+        "{bar:30} {pos}/{len} domains  {per_sec}"
+    } else {
+        "{spinner} {pos} domains  {per_sec}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// `+14d`, `+6h`, a date or a moment: the time from now until then.
+fn parse_at(text: &str, now: Timestamp) -> Result<SignedDuration> {
+    let wrong = || {
+        Failure::usage(format!(
+            "--at {text:?} is no time: write +14d, +6h, 2026-12-24 or 2026-12-24T12:00:00Z"
+        ))
+    };
+    if let Some(ahead) = text.strip_prefix('+') {
+        let (digits, unit) = ahead.split_at(ahead.len() - ahead.chars().last().map_or(0, char::len_utf8));
+        let count: i32 = digits.parse().map_err(|_| wrong())?;
+        return match unit {
+            "d" => Ok(SignedDuration::from_hours(i64::from(count) * 24)),
+            "h" => Ok(SignedDuration::from_hours(i64::from(count))),
+            "w" => Ok(SignedDuration::from_hours(i64::from(count) * 168)),
+            _ => Err(wrong()),
+        };
+    }
+    let moment: Timestamp =
+        text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| wrong())?;
+    Ok(moment.duration_since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_days() {
+        let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        for (text, hours) in
+            [("+14d", 336), ("+6h", 6), ("+2w", 336), ("2026-03-02", 24), ("2026-03-01T01:00:00Z", 1)]
+        {
+            assert_eq!(parse_at(text, now).unwrap(), SignedDuration::from_hours(hours), "{text}");
+        }
+        for text in ["+", "+d", "14d", "+3x", "soon", "+9ü"] {
+            assert!(parse_at(text, now).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The one list of what can be set.
+
+/// A key: its full name, the value in `config example` (TOML), and what it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// `table.key`
+    pub name: &'static str,
+    /// As TOML.
+    pub example: &'static str,
+    /// One line.
+    pub doc: &'static str,
+    /// Whether the example is what holds when nothing is set.
+    pub is_default: bool,
+}
+
+const fn default(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, example, doc, is_default: true }
+}
+
+const fn example(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, example, doc, is_default: false }
+}
+
+/// A table, what its presence means, and its keys.
+pub struct Table {
+    /// `table` or `table.sub`.
+    pub name: &'static str,
+    /// One line.
+    pub doc: &'static str,
+    /// In the order of the example.
+    pub keys: &'static [Key],
+}
+
+/// Everything that can be set.
+pub const TABLES: &[Table] = &[
+    Table {
+        name: "store",
+        doc: "Where mailward remembers.",
+        keys: &[example(
+            "store.url",
+            r#""sqlite:/var/lib/mailward/mailward.db""#,
+            "SQLite file or postgres://user@host/db; default: mailward.db in the data directory",
+        )],
+    },
+    Table {
+        name: "dns",
+        doc: "How names are looked up.",
+        keys: &[
+            example("dns.servers", r#"["127.0.0.1:53"]"#, "resolvers in order; default: the system's"),
+            default(
+                "dns.dnssec",
+                r#""trust-ad""#,
+                r#""trust-ad" believes the AD bit of resolvers on loopback, "validate" checks signatures itself, "off" does neither"#,
+            ),
+            example(
+                "dns.trust_anchor",
+                r#""anchor.key""#,
+                r#"anchor file for "validate"; default: the IANA root"#,
+            ),
+            default("dns.timeout", r#""4s""#, "deadline of one question"),
+        ],
+    },
+    Table {
+        name: "tls",
+        doc: "Which certificates of others are trusted.",
+        keys: &[default("tls.extra_roots", "[]", "PEM files beside the platform's roots")],
+    },
+    Table {
+        name: "outside",
+        doc: "How other people's servers are reached.",
+        keys: &[
+            example("outside.helo", r#""mail.example.com""#, "name given in EHLO; default: this host's name"),
+            default("outside.smtp_port", "25", "port of MX hosts"),
+            default("outside.https_port", "443", "port of policy hosts"),
+            default(
+                "outside.allow_private_addresses",
+                "false",
+                "connect to private and loopback addresses as well",
+            ),
+        ],
+    },
+    Table {
+        name: "web",
+        doc: "Dashboard, JSON API, /metrics and /healthz. Always on.",
+        keys: &[default(
+            "web.listen",
+            r#"["127.0.0.1:8460"]"#,
+            "addresses; off loopback nothing is shown without a token",
+        )],
+    },
+    Table {
+        name: "policy_host",
+        doc: "Serves https://mta-sts.<domain>/.well-known/mta-sts.txt for every domain held. Runs when the table is there.",
+        keys: &[
+            default("policy_host.listen", r#"["[::]:443"]"#, "addresses"),
+            example(
+                "policy_host.certificates",
+                r#""/var/lib/mailward/certificates""#,
+                "directory of NAME.crt + NAME.key or NAME/fullchain.pem + NAME/privkey.pem, read again when files change",
+            ),
+        ],
+    },
+    Table {
+        name: "reports.https",
+        doc: "Takes TLS-RPT reports by HTTPS POST. Runs when the table is there.",
+        keys: &[
+            example(
+                "reports.https.listen",
+                r#"["[::]:8443"]"#,
+                "own addresses beside the policy host's listener",
+            ),
+            default("reports.https.path", r#""/v1/tls-rpt""#, "the path that takes reports"),
+            default("reports.https.trusted_tokens", "[]", "a report posted to path/TOKEN counts as trusted"),
+        ],
+    },
+    Table {
+        name: "reports.maildir",
+        doc: "Takes report mails from a maildir. Runs when the table is there.",
+        keys: &[
+            example(
+                "reports.maildir.path",
+                r#""/var/mail/tls-reports""#,
+                "the maildir that the rua address delivers to",
+            ),
+            default("reports.maildir.interval", r#""10s""#, "how often it is looked into"),
+        ],
+    },
+    Table {
+        name: "monitor",
+        doc: "Looks at every domain held from outside. Runs when the table is there.",
+        keys: &[default("monitor.interval", r#""1h""#, "how often each domain is looked at")],
+    },
+    Table {
+        name: "publish",
+        doc: "What is proposed for domains held.",
+        keys: &[
+            default("publish.rua", "[]", "report addresses (URIs) for domains added without any"),
+            example(
+                "publish.policy_host_name",
+                r#""policy.example.net""#,
+                "the name that mta-sts.<domain> is a CNAME to; default: addresses are proposed",
+            ),
+        ],
+    },
+];
+
+/// Every key.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    TABLES.iter().flat_map(|t| t.keys)
+}
+
+/// The known name nearest to an unknown one: a key or a table.
+pub fn nearest(unknown: &str) -> &'static str {
+    let names = all().map(|k| k.name).chain(TABLES.iter().map(|t| t.name));
+    names.min_by_key(|name| (distance(unknown, name), *name)).unwrap_or("store.url")
+}
+
+/// Edit distance: insertions, deletions, replacements.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The whole example file.
+pub fn example_file() -> String {
+    let mut text = String::from(
+        "# mailward.toml: every key, with its default or an example. Uncomment what you need.\n",
+    );
+    for table in TABLES {
+        text.push_str(&format!("\n# {}\n#[{}]\n", table.doc, table.name));
+        for key in table.keys {
+            let short = key.name.strip_prefix(table.name).unwrap_or(key.name).trim_start_matches('.');
+            let kind = if key.is_default { "default" } else { "example" };
+            text.push_str(&format!("# {} ({kind})\n#{short} = {}\n", key.doc, key.example));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, load};
+
+    /// The example with everything uncommented.
+    fn uncommented() -> String {
+        example_file()
+            .lines()
+            .filter_map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')))
+            .map(|l| format!("{l}\n"))
+            .collect()
+    }
+
+    #[test]
+    fn the_list_and_the_structs_are_in_step() {
+        let config: Config = toml::from_str(&uncommented()).expect("every example is a value of its key");
+        fn leaves(prefix: &str, value: &toml::Value, to: &mut Vec<String>) {
+            match value {
+                toml::Value::Table(table) => {
+                    for (key, value) in table {
+                        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                        leaves(&name, value, to);
+                    }
+                }
+                _ => to.push(prefix.to_owned()),
+            }
+        }
+        let mut names = vec![];
+        leaves("", &toml::Value::try_from(&config).expect("serialises"), &mut names);
+        names.sort();
+        let mut listed: Vec<String> = all().map(|k| k.name.to_owned()).collect();
+        listed.sort();
+        assert_eq!(names, listed);
+    }
+
+    #[test]
+    fn defaults_in_the_list_are_the_defaults() {
+        for key in all().filter(|k| k.is_default) {
+            let set = load::from_text("", &[format!("{}={}", key.name, key.example)]);
+            let table = key.name.rsplit_once('.').map_or("", |(t, _)| t);
+            let sibling = TABLES
+                .iter()
+                .find(|t| t.name == table)
+                .and_then(|t| t.keys.iter().find(|k| k.name != key.name));
+            // A duty's table is absent by default: compare with one made present by another key.
+            let Some(sibling) = sibling else { continue };
+            let base = load::from_text("", &[format!("{}={}", sibling.name, sibling.example)]).expect("base");
+            let both = load::from_text(
+                "",
+                &[format!("{}={}", sibling.name, sibling.example), format!("{}={}", key.name, key.example)],
+            )
+            .expect("both");
+            assert!(set.is_ok() || table == "reports.maildir", "{}", key.name);
+            assert_eq!(base, both, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn typing_errors_are_near() {
+        for (wrong, right) in [
+            ("dns.server", "dns.servers"),
+            ("polcy_host", "policy_host"),
+            ("monitor.intervall", "monitor.interval"),
+        ] {
+            assert_eq!(nearest(wrong), right);
+        }
+    }
+}
