@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HOST, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode};
 
 use crate::https::{Answer, Body, Peer, Site, refusal, text};
 use crate::intake::https::Endpoint;
@@ -89,9 +90,11 @@ fn named<B>(request: &Request<B>, peer: &Peer) -> Result<String, Box<Response<Bo
             _ => Err(bad("The request names no host.")),
         };
     };
-    let authority: Uri =
-        format!("//{written}").parse().or_else(|_| written.parse()).map_err(|_| bad("Host is no name."))?;
-    let host = authority.host().ok_or_else(|| bad("Host is no name."))?;
+    let authority: Authority = written.parse().map_err(|_| bad("Host is no name."))?;
+    let host = authority.host();
+    if host.is_empty() || written.contains('@') {
+        return Err(bad("Host is no name."));
+    }
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     match &peer.server_name {
         Some(name) if name.trim_end_matches('.') != host => Err(Box::new(refusal(

@@ -6,8 +6,8 @@
 //! exchanged before the other) or cannot be read, the last good pair of that NAME stays in use and the
 //! [`Status`] says so. An empty or missing directory is no fault: certificates may come later.
 //!
-//! A pair answers for the names inside its certificate, wildcards for exactly one label; NAME itself is
-//! used only where no certificate has the name inside.
+//! A pair answers for the names inside its certificate, wildcards for exactly one label; NAME counts only
+//! for a certificate without any.
 
 mod pairs;
 
@@ -209,8 +209,8 @@ impl Table {
             pairs.sort_by_key(|pair| std::cmp::Reverse(pair.not_after));
         }
         for (name, slot) in slots {
-            if let Some(pair) = slot.pair.as_ref().filter(|_| table.find(name).next().is_none()) {
-                table.exact.insert(name.to_ascii_lowercase(), vec![Arc::clone(pair)]);
+            if let Some(pair) = slot.pair.as_ref().filter(|pair| pair.names.is_empty()) {
+                table.exact.entry(name.to_ascii_lowercase()).or_default().push(Arc::clone(pair));
             }
         }
         table

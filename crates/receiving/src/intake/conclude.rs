@@ -209,3 +209,6 @@ fn dkim_facts(
         detail: detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 
 mod tags;
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Vec<SignatureFacts> {
         // Hashing megabytes and a panic inside the library are kept off the runtime's threads.
-        let mail: Arc<[u8]> = mail.into();
+        let mail: Arc<[u8]> = with_network_line_ends(mail).into();
         let reading = Arc::clone(&mail);
         let Ok(mut claims) = tokio::task::spawn_blocking(move || claims(&reading, now)).await else {
             return vec![unreadable()];
@@ -246,6 +246,23 @@ fn read(mail: &[u8]) -> Option<AuthenticatedMessage<'_>> {
     AuthenticatedMessage::parse_with_opts(mail, None, true)
 }
 
+/// A mail as it was on the wire: signatures are made over CRLF (RFC 6376 §5.3), files on Unix have LF.
+fn with_network_line_ends(mail: &[u8]) -> Cow<'_, [u8]> {
+    let bare = |at: usize| mail[at] == b'\n' && (at == 0 || mail[at - 1] != b'\r');
+    let count = (0..mail.len()).filter(|at| bare(*at)).count();
+    if count == 0 {
+        return Cow::Borrowed(mail);
+    }
+    let mut whole = Vec::with_capacity(mail.len() + count);
+    for (at, byte) in mail.iter().enumerate() {
+        if bare(at) {
+            whole.push(b'\r');
+        }
+        whole.push(*byte);
+    }
+    Cow::Owned(whole)
+}
+
 fn in_words(error: &Error) -> String {
     error.to_string().trim_end_matches('.').to_lowercase()
 }
@@ -301,3 +318,6 @@ impl mail_auth::ResolverCache<Box<str>, Txt> for GivenKeys {
 
     fn insert(&self, _: Box<str>, _: Txt, _: std::time::Instant) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use mailward_core::Finding;
 use mailward_store::reports::{Content, IncomingItem};
@@ -37,6 +38,9 @@ const BODIES_KIB: usize = 96 << 10;
 const BODY_PAUSE: Duration = Duration::from_secs(8);
 /// For a whole body.
 const BODY_TIME: Duration = Duration::from_secs(60);
+/// Bytes read on after a refusal, and for how long.
+const DISCARDED: usize = 64 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// For reading and storing.
 const WORK_TIME: Duration = Duration::from_secs(9);
 
@@ -145,17 +149,47 @@ impl Endpoint {
     }
 
     async fn take(&self, request: Request<Incoming>, address: IpAddr) -> Result<Response<Body>, Refused> {
-        let Some(source) = self.source_of(request.uri().path()) else {
+        let (head, mut body) = request.into_parts();
+        // Whoever asks first (RFC 9110 §10.1.1) sends nothing after a refusal.
+        let sends_anyway = !head.headers.contains_key(EXPECT);
+        let outcome = match self.check(&head, address) {
+            Ok((source, media_type)) => match self.read(&mut body).await {
+                Ok((bytes, held)) => {
+                    return self.keep(source, address, media_type, bytes, held).await;
+                }
+                Err(refused) => refused,
+            },
+            Err(refused) => refused,
+        };
+        if sends_anyway && outcome.status() != StatusCode::REQUEST_TIMEOUT {
+            discard(body).await;
+        }
+        Err(outcome)
+    }
+
+    /// What can be refused without reading the body.
+    fn check(&self, head: &Parts, address: IpAddr) -> Result<(Source, String), Refused> {
+        let Some(source) = self.source_of(head.uri.path()) else {
             return Err(no(StatusCode::NOT_FOUND, "no-such-path", "Nothing is served at this path."));
         };
-        if request.method() != Method::POST {
+        if head.method != Method::POST {
             let mut refused = no(StatusCode::METHOD_NOT_ALLOWED, "method", "Reports are sent with POST.");
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             return Err(refused);
         }
-        let media_type = media_type(request.headers())?;
+        let media_type = media_type(&head.headers)?;
         self.admit(&source, address)?;
-        let (bytes, held) = self.read(request.into_body()).await?;
+        Ok((source, media_type))
+    }
+
+    async fn keep(
+        &self,
+        source: Source,
+        address: IpAddr,
+        media_type: String,
+        bytes: Vec<u8>,
+        held: Option<OwnedSemaphorePermit>,
+    ) -> Result<Response<Body>, Refused> {
         let arrival = Arrival {
             bytes,
             source: source.clone(),
@@ -203,7 +237,7 @@ impl Endpoint {
     }
 
     /// The body with its share of the memory for bodies.
-    async fn read(&self, mut body: Incoming) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refused> {
+    async fn read(&self, body: &mut Incoming) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refused> {
         let too_large = || {
             let limit = BODY_LIMIT >> 20;
             no(StatusCode::PAYLOAD_TOO_LARGE, "too-large", &format!("A report has at most {limit} MiB."))
@@ -276,6 +310,21 @@ impl Endpoint {
             },
         )
     }
+}
+
+/// Reads on without keeping anything, so that a client that is still sending gets to see its answer
+/// instead of a broken connection.
+async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, |data| data.len());
+            if read > DISCARDED {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
 }
 
 /// 201 for what is new, 200 for what was there, 422 for what is no report or cannot be counted.
