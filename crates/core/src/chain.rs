@@ -23,13 +23,14 @@ mod distinguished_name;
 pub(crate) mod minting;
 pub mod name;
 pub(crate) mod path;
+mod text;
 mod web_pki;
 
 pub use anchors::TrustAnchors;
 pub(crate) use certificate::Certificate;
 pub use certificate::CertificateError;
 pub use describe::{describe, describe_chain};
-pub(crate) use describe::{hex, printable};
+pub(crate) use text::{hex, printable};
 pub use web_pki::verify_web_pki;
 
 /// The most certificates of a chain that are looked at; a longer one is refused as a whole.

@@ -7,12 +7,16 @@
 
 pub mod assess;
 pub mod lint;
+mod outcome;
 pub mod tlsa;
+mod verdict;
 pub mod verify;
 
-pub use assess::{Assessment, Kind, RecordOutcome, assess, findings};
+pub use assess::{Assessment, assess, findings};
 pub use lint::{LintedChain, PemError, lint, pem_chain};
+pub use outcome::{Kind, RecordOutcome};
 pub use tlsa::{Tlsa, Unusable};
-pub use verify::{DaneVerdict, verify, verify_with};
+pub use verdict::DaneVerdict;
+pub use verify::{verify, verify_with};
 
 pub use crate::chain::name::CommonName;

@@ -15,6 +15,7 @@ use crate::mta_sts::Mode;
 use crate::tlsrpt::ResultType;
 use crate::{MxHost, PolicyDomain};
 
+mod answer;
 mod judge;
 mod outside;
 mod probes;

@@ -3,6 +3,7 @@
 pub mod authenticity;
 mod file_name;
 pub mod lint;
+pub mod mail_facts;
 pub mod parse;
 pub mod record;
 pub mod report;
@@ -15,7 +16,8 @@ pub use authenticity::{
 };
 pub use file_name::FileName;
 pub use lint::{ReportLint, ReportVerdict, lint_report};
-pub use parse::{Incoming, Limits, MailFacts, Parsed, parse};
+pub use mail_facts::MailFacts;
+pub use parse::{Incoming, Limits, Parsed, parse};
 pub use record::{RecordError, ReportUri, TlsrptRecord};
 pub use report::{DateRange, FailureDetails, PolicyResult, PolicyType, Report};
 pub use result_type::ResultType;

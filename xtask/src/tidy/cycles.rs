@@ -27,9 +27,14 @@ pub(super) fn check(files: &[Source]) -> Vec<String> {
         .into_iter()
         .filter(|c| c.len() > 1 && !is_family(c))
         .map(|c| {
-            let names: Vec<String> = c.iter().map(|m| m.join("::")).collect();
-            let folder = files.first().map(|f| f.path.display().to_string()).unwrap_or_default();
-            format!("{folder}: these modules form a cycle: {}", names.join(", "))
+            let within = |m: &&Module| c.contains(*m);
+            let uses = c.iter().map(|from| {
+                let to: Vec<String> =
+                    edges.get(from).into_iter().flatten().filter(within).map(|m| m.join("::")).collect();
+                format!("\n    {} uses {}", from.join("::"), to.join(", "))
+            });
+            let source = files.iter().find(|f| c.contains(&f.module)).map(|f| f.path.display().to_string());
+            format!("{}: a cycle of modules:{}", source.unwrap_or_default(), uses.collect::<String>())
         })
         .collect()
 }

@@ -3,18 +3,15 @@
 //! Subjects and names are written by whoever made the certificate: control characters and those that
 //! reorder text are escaped, long ones cut.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 use super::certificate::{Certificate, CertificateError};
+use super::text::{hex, printable};
 use super::{MAX_CERTIFICATES, MAX_CHAIN_BYTES, distinguished_name};
 use crate::facts::CertificateFacts;
 
 /// DNS names kept.
 const NAMES_KEPT: usize = 100;
-/// Characters of a subject or name kept.
-const CHARACTERS_KEPT: usize = 255;
 
 /// What a certificate says of itself.
 ///
@@ -50,34 +47,6 @@ fn facts(certificate: &Certificate<'_>) -> CertificateFacts {
         spki_sha256: hex(&Sha256::digest(certificate.spki())),
         der: certificate.der.to_vec(),
     }
-}
-
-/// `text` on one line, without anything that a terminal or page would act on, at most 255 characters.
-pub(crate) fn printable(text: &str) -> String {
-    let mut clean = String::new();
-    let mut characters = text.chars();
-    for c in characters.by_ref().take(CHARACTERS_KEPT) {
-        if is_harmless(c) { clean.push(c) } else { clean.extend(c.escape_unicode()) }
-    }
-    if characters.next().is_some() {
-        clean.push('…');
-    }
-    clean
-}
-
-/// Neither a control character nor one that is invisible or turns the direction of text.
-fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}')
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use x509_parser::der_parser::asn1_rs::Tag;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use super::describe::{hex, printable};
+use super::text::{hex, printable};
 
 /// Attributes written; more are cut with the rest of the text.
 const ATTRIBUTES: usize = 50;

@@ -1,7 +1,7 @@
 //! Whether a certificate names a host (RFC 9525).
 
 use super::certificate::Certificate;
-use super::describe::printable;
+use super::text::printable;
 use crate::DomainName;
 
 /// Whether the common name may stand in for a missing DNS-ID (reading A28: for DANE, never for MTA-STS).

@@ -8,9 +8,9 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::assess::RecordOutcome;
+use super::outcome::RecordOutcome;
+use super::verdict::DaneVerdict;
 use super::{Tlsa, Unusable};
 use crate::DomainName;
 use crate::chain::name::{self, CommonName};
@@ -22,50 +22,6 @@ pub(super) use presented::Presented;
 
 /// The most records of an RRset that are compared.
 pub const MAX_RECORDS: usize = 100;
-
-/// The verdict, by reading B9.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DaneVerdict {
-    /// A usable record verifies; holds its index.
-    Match(usize),
-    /// Usable records, none matches.
-    NoMatch,
-    /// No record is usable: TLS is mandatory, nobody is authenticated.
-    Unusable,
-    /// An anchor matched, the name does not.
-    NameMismatch,
-    /// An anchor matched, a certificate of the path has expired.
-    Expired,
-    /// An anchor matched, the path to it does not hold.
-    Untrusted,
-}
-
-impl DaneVerdict {
-    /// The word in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Match(_) => "match",
-            Self::NoMatch => "no-match",
-            Self::Unusable => "unusable",
-            Self::NameMismatch => "name-mismatch",
-            Self::Expired => "expired",
-            Self::Untrusted => "untrusted",
-        }
-    }
-
-    /// Which of several reasons is told (reading B9).
-    fn rank(self) -> u8 {
-        match self {
-            Self::Match(_) => 0,
-            Self::NameMismatch => 1,
-            Self::Expired => 2,
-            Self::Untrusted => 3,
-            Self::NoMatch => 4,
-            Self::Unusable => 5,
-        }
-    }
-}
 
 /// Judges `chain` (DER, leaf first) by `records`. `names` are the reference names of usage 2.
 pub fn verify(chain: &[Vec<u8>], records: &[Tlsa], names: &[DomainName], now: Timestamp) -> DaneVerdict {

@@ -4,44 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::answer::Answer;
 use super::reports::Reports;
 use super::window::window;
 use super::{Evidence, Gate, GateItem, ItemState, Judgement, Verdict, outside, probes, time};
-
-/// An item before it has its number and question.
-pub(super) struct Answer {
-    pub(super) state: ItemState,
-    pub(super) evidence: String,
-    pub(super) next: Vec<String>,
-    /// When it can hold at the earliest, where that can be told.
-    pub(super) earliest: Option<Timestamp>,
-}
-
-impl Answer {
-    pub(super) fn holds(evidence: impl Into<String>) -> Self {
-        Self { state: ItemState::Holds, evidence: evidence.into(), next: Vec::new(), earliest: None }
-    }
-
-    pub(super) fn obstacle<S: Into<String>>(
-        evidence: impl Into<String>,
-        next: impl IntoIterator<Item = S>,
-    ) -> Self {
-        let next = next.into_iter().map(Into::into).collect();
-        Self { state: ItemState::Obstacle, evidence: evidence.into(), next, earliest: None }
-    }
-
-    pub(super) fn unknown<S: Into<String>>(
-        evidence: impl Into<String>,
-        next: impl IntoIterator<Item = S>,
-    ) -> Self {
-        Self { state: ItemState::Unknown, ..Self::obstacle(evidence, next) }
-    }
-
-    pub(super) fn not_before(mut self, earliest: Option<Timestamp>) -> Self {
-        self.earliest = earliest;
-        self
-    }
-}
 
 /// Judges whether the next step up (to enforce, or to a longer max_age) loses no mail.
 pub fn judge(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Judgement {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::Answer;
+use super::answer::Answer;
 use super::window::{body_mark, is_our_id};
 use super::{Evidence, Gate};
 use crate::MxHost;

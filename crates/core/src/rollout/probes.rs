@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::Answer;
+use super::answer::Answer;
 use super::{Evidence, Gate, ProbeRound};
 use crate::finding::phrase::{counted, foreign, list, moment, relative, span};
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::judge::Answer;
+use super::answer::Answer;
 use super::probes::{current_hosts, green_throughout};
 use super::window::{days_after, midnight};
 use super::{Evidence, Gate, ReportedDay, ReportedFailure, Trust};

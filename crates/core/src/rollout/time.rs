@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::judge::Answer;
+use super::answer::Answer;
 use super::{Evidence, Gate};
 use crate::finding::phrase::{foreign, moment, relative, span};
 use crate::mta_sts::Mode;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Report;
-use super::parse::MailFacts;
+use super::mail_facts::MailFacts;
 use crate::finding::Severity;
 use crate::rollout::Trust;
 use crate::{DomainName, Finding};

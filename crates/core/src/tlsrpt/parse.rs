@@ -8,7 +8,7 @@
 
 use jiff::Timestamp;
 
-use super::Report;
+use super::{MailFacts, Report};
 use crate::{DomainName, Finding};
 
 mod address;
@@ -78,22 +78,6 @@ pub struct Incoming<'a> {
     pub media_type: Option<&'a str>,
     /// The one held domain the receiving address or path belongs to.
     pub held_domain: Option<&'a crate::DomainName>,
-}
-
-/// Facts of the mail around a report.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MailFacts {
-    /// Domain of the From address, lower case.
-    pub from_domain: Option<String>,
-    /// `TLS-Report-Domain`, as written.
-    pub report_domain: Option<String>,
-    /// `TLS-Report-Submitter`, as written.
-    pub report_submitter: Option<String>,
-    /// Message-ID.
-    pub message_id: Option<String>,
-    /// Whether the report was found inside a forwarded message/rfc822 part: the outer signature says
-    /// nothing about the reporter then (REP-008).
-    pub forwarded: bool,
 }
 
 /// What became of one item.

@@ -12,8 +12,9 @@ use mail_parser::{
 
 use super::container::Kind;
 use super::oddity::{Oddities, Refusal};
-use super::{MailFacts, Origin, Reader, text};
+use super::{Origin, Reader, text};
 use crate::tlsrpt::FileName;
+use crate::tlsrpt::MailFacts;
 
 /// Parts that a mail may have. Each level of nesting needs a `Content-Type`, so this bounds the depth
 /// of forwarded messages as well; the parser itself has no bound.
