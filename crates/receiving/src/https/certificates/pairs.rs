@@ -24,9 +24,12 @@ pub(super) struct Files {
     key: PathBuf,
 }
 
-/// What changes when one of the files does: device, inode, size, times of content and of the entry.
+/// What changes when one of the files does; `None` for a file that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(u64, u64, u64, i128, i128)>; 2]);
+pub(super) struct Stamp([Option<FileStamp>; 2]);
+
+/// Device, inode, size, and times of content and entry in seconds and nanoseconds.
+type FileStamp = (u64, u64, u64, [i64; 2], [i64; 2]);
 
 /// A certificate with its key.
 pub(super) struct Pair {
@@ -42,13 +45,12 @@ impl Files {
     pub(super) fn stamp(&self) -> Stamp {
         let of = |path: &Path| {
             let meta = std::fs::metadata(path).ok()?;
-            let time = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
             Some((
                 meta.dev(),
                 meta.ino(),
                 meta.size(),
-                time(meta.mtime(), meta.mtime_nsec()),
-                time(meta.ctime(), meta.ctime_nsec()),
+                [meta.mtime(), meta.mtime_nsec()],
+                [meta.ctime(), meta.ctime_nsec()],
             ))
         };
         Stamp([of(&self.certificate), of(&self.key)])

@@ -65,7 +65,9 @@ impl Walk {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let mail_folder = is_maildir && path.is_dir();
             // Mails in `tmp` are being written; `.Folder` is a folder of a maildir.
-            !(name.starts_with('.') && !mail_folder) && !(is_maildir && name == "tmp")
+            let hidden = name.starts_with('.') && !mail_folder;
+            let being_written = is_maildir && name == "tmp";
+            !hidden && !being_written
         });
         paths.sort();
         self.waiting.push(paths.into());
