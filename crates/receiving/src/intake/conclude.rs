@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use mailward_core::finding;
 use mailward_core::rollout::Trust;
 use mailward_core::tlsrpt::authenticity::{self, SignatureFacts};
-use mailward_core::tlsrpt::parse::MailFacts;
-use mailward_core::tlsrpt::{Parsed, Report};
+use mailward_core::tlsrpt::{MailFacts, Parsed, Report};
 use mailward_core::{DomainName, Finding, Severity};
 use mailward_store::reports::{Content, DkimFacts, IncomingItem};
 
