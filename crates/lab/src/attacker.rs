@@ -143,6 +143,8 @@ async fn accept(listener: TcpListener, victim: SocketAddr, tampering: Tampering)
 
 /// Line by line in both directions; after an injection, octet by octet.
 async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
     let mut awaiting_tls = false;
     loop {

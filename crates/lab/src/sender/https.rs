@@ -70,7 +70,10 @@ async fn open(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     for address in addresses {
         only_loopback(*address)?;
         match TcpStream::connect(SocketAddr::from((*address, port))).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
             Err(error) => last = error,
         }
     }

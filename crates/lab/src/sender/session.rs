@@ -146,6 +146,8 @@ impl Connection<TcpStream> {
     async fn open(address: SocketAddr, helo: &str) -> io::Result<Option<Self>> {
         only_loopback(address.ip())?;
         let stream = TcpStream::connect(address).await?;
+        // EHLO follows the end of the handshake: without this it waits for a delayed ACK.
+        stream.set_nodelay(true)?;
         let mut connection = Self { stream: BufReader::new(stream), keywords: vec![] };
         let greeted = connection.reply().await?.is("220");
         Ok((greeted && connection.ehlo(helo).await?).then_some(connection))
