@@ -7,11 +7,18 @@
 //! The store knows no network and takes no decision; a driver's error never leaves it.
 
 pub mod admin;
+mod bytes;
+mod columns;
 pub mod domains;
+mod engine;
 pub mod log;
+mod migrations;
+mod names;
 pub mod observations;
 pub mod reports;
 pub mod sessions;
+
+use engine::{Engine, Sql, statements, values};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +42,23 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// An open store: a handle, cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    engine: Engine,
+}
+
+statements! {
+    PING = "SELECT value FROM counters WHERE name = 'numbers'";
+}
 
 impl Store {
     /// Opens by URL and migrates: `sqlite:/path/to/mailward.db`, `sqlite::memory:` or `postgres://…`.
+    /// File and folder are made when missing. In an SQLite path, `%`, `?` and `#` are written `%25`, `%3F`
+    /// and `%23`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be opened or migrated.
     pub async fn open(url: &str) -> Result<Self> {
-        let _ = url;
-        unimplemented!()
+        Ok(Self { engine: Engine::open(url).await? })
     }
 
     /// A cheap question, for `/healthz`.
@@ -52,12 +66,41 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
-        unimplemented!()
+        self.engine.optional::<(i64,)>(PING, values![]).await?;
+        Ok(())
     }
 
     /// Waits for writes and closes.
     pub async fn close(&self) {
-        unimplemented!()
+        self.engine.close().await;
+    }
+
+    /// Prepares every statement of the crate, so that none is met for the first time in production.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
+    #[doc(hidden)]
+    pub async fn prepare_statements(&self) -> Result<usize> {
+        let all: [&[Sql]; 13] = [
+            STATEMENTS,
+            admin::STATEMENTS,
+            domains::STATEMENTS,
+            log::STATEMENTS,
+            names::STATEMENTS,
+            observations::STATEMENTS,
+            reports::lookup::STATEMENTS,
+            reports::read::STATEMENTS,
+            reports::write::STATEMENTS,
+            sessions::STATEMENTS,
+            sessions::evidence::STATEMENTS,
+            sessions::lines::STATEMENTS,
+            sessions::problems::STATEMENTS,
+        ];
+        let all = all.concat();
+        for sql in &all {
+            self.engine.prepare(*sql).await?;
+        }
+        Ok(all.len())
     }
 }
 
@@ -68,4 +111,15 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// Pass this as `after` for the next page; `None` at the end.
     pub next: Option<i64>,
+}
+
+impl<T> Page<T> {
+    /// A page from up to `limit + 1` rows: the surplus one only tells that more follow.
+    fn of(mut rows: Vec<T>, limit: u32, number: impl Fn(&T) -> i64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().map(number).filter(|_| more);
+        Self { rows, next }
+    }
 }

@@ -2,7 +2,12 @@
 //!
 //! One item that arrived (a mail, a POST, a file) is stored once by the hash of its bytes. Its reports
 //! are keyed by (submitter, report-id, policy domain, start of range): the same key with the same
-//! content is a duplicate, with other content a revision, of which the newest received counts.
+//! content is a duplicate, with other content a revision, of which the newest received counts (but see
+//! [`plan`] for who may replace whom).
+//!
+//! Storing goes in steps: [`prepare`] (hash, pack, boil down by [`tally`]), [`lookup`] (what is known),
+//! [`plan`] (what becomes of each, pure), [`sums`] (what changes in the sums, pure), [`write`]; all but the
+//! first in one transaction. [`read`] has the lists.
 
 use jiff::Timestamp;
 use mailward_core::rollout::Trust;
@@ -10,7 +15,16 @@ use mailward_core::tlsrpt::Report;
 use mailward_core::{Finding, PolicyDomain};
 use serde::{Deserialize, Serialize};
 
-use crate::{Page, Result, Store};
+use crate::names::{Numbers, intern};
+use crate::{Result, Store};
+
+pub(crate) mod lookup;
+mod plan;
+pub(crate) mod prepare;
+pub(crate) mod read;
+mod sums;
+pub(crate) mod tally;
+pub(crate) mod write;
 
 /// What a DKIM check said (facts: reports in the wild, 2.9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +81,9 @@ pub struct Stored {
     pub item: i64,
     /// Reports that are new.
     pub new: u32,
-    /// Reports that were there already.
+    /// Reports that were there already, also under another id.
     pub duplicates: u32,
-    /// Reports that replace an earlier version.
+    /// Reports that replace an earlier version, or came after a newer or better believed one.
     pub revisions: u32,
     /// Whether the item went to quarantine.
     pub quarantined: bool,
@@ -156,55 +170,39 @@ impl Store {
     /// returns, the items are on disk. Idempotent: the same bytes again count as duplicates (1 for an
     /// item in quarantine). They raise the trust, DKIM facts and submitter of the item when they come
     /// with more trust, since a signature that could not be tested is tested again later.
+    ///
+    /// # Errors
+    /// As every function here; nothing of the batch is stored then.
     pub async fn insert_items(&self, items: &[IncomingItem]) -> Result<Vec<Stored>> {
-        let _ = items;
-        unimplemented!()
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut prepared = Vec::with_capacity(items.len());
+        for item in items {
+            prepared.push(prepare::prepare(item)?);
+            // Packing takes its time; others shall have theirs.
+            tokio::task::yield_now().await;
+        }
+        let mut write = self.engine.write().await?;
+        let mut numbers = Numbers::lock(&mut write).await?;
+        let known_items = lookup::items(&mut write, &prepared).await?;
+        let known_parts = lookup::parts(&mut write, &prepared).await?;
+        let names = intern(&mut write, &mut numbers, names(&prepared)).await?;
+        let mut plan = plan::Plan::new(known_items, known_parts);
+        for item in &prepared {
+            plan.add(item, &names, &mut numbers);
+        }
+        plan.settle();
+        write::carry_out(&mut write, &plan, &prepared, &mut numbers).await?;
+        numbers.save(&mut write).await?;
+        write.commit().await?;
+        Ok(plan.stored)
     }
+}
 
-    /// Newest received first; `before` is the number to continue below.
-    pub async fn reports(
-        &self,
-        filter: &ReportFilter,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<ReportRow>> {
-        let _ = (filter, before, limit);
-        unimplemented!()
-    }
-
-    /// One report by number.
-    pub async fn report(&self, number: i64) -> Result<Option<StoredReport>> {
-        let _ = number;
-        unimplemented!()
-    }
-
-    /// Reports by their report-id (several submitters may use the same).
-    pub async fn reports_by_id(&self, report_id: &str) -> Result<Vec<ReportRow>> {
-        let _ = report_id;
-        unimplemented!()
-    }
-
-    /// Reports whole, ascending by number, for export; superseded ones are left out.
-    pub async fn export(&self, after: i64, limit: u32) -> Result<Page<StoredReport>> {
-        let _ = (after, limit);
-        unimplemented!()
-    }
-
-    /// The bytes of an item, unchanged.
-    pub async fn raw_item(&self, item: i64) -> Result<Option<Vec<u8>>> {
-        let _ = item;
-        unimplemented!()
-    }
-
-    /// Quarantine, newest first.
-    pub async fn quarantine(&self, before: Option<i64>, limit: u32) -> Result<Page<QuarantineRow>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-
-    /// One quarantined item.
-    pub async fn quarantined(&self, item: i64) -> Result<Option<QuarantineRow>> {
-        let _ = item;
-        unimplemented!()
-    }
+fn names(items: &[prepare::PreparedItem]) -> impl Iterator<Item = &str> {
+    items.iter().flat_map(|item| {
+        let domains = item.reports.iter().flat_map(|report| &report.parts).map(|p| p.part.domain.as_str());
+        domains.chain(std::iter::once(item.submitter.as_str()))
+    })
 }

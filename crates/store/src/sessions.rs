@@ -4,13 +4,22 @@
 //! never added across policy types. Kept up to date at insert, so that a page with a million failure
 //! rows behind it still answers in milliseconds.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{Timestamp, ToSpan, civil::Date};
 use mailward_core::PolicyDomain;
-use mailward_core::rollout::{ReportedDay, ReportedFailure, Trust};
+use mailward_core::rollout::Trust;
 use mailward_core::tlsrpt::ResultType;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{count, day_number, small, timestamp, trust};
+use crate::engine::{statements, values};
 use crate::{Result, Store};
+
+pub(crate) mod evidence;
+pub(crate) mod lines;
+pub(crate) mod problems;
+
+/// Longer lists of days are cut: a page asks for weeks, not for the calendar.
+const DAYS: i64 = 3_660;
 
 /// One UTC day of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,62 +103,104 @@ pub struct DomainLine {
     pub observed_at: Option<Timestamp>,
 }
 
-impl Store {
-    /// Days from `from` to `to` inclusive, every day present, oldest first.
-    pub async fn session_days(&self, domain: &PolicyDomain, from: Date, to: Date) -> Result<Vec<SessionDay>> {
-        let _ = (domain, from, to);
-        unimplemented!()
-    }
+statements! {
+    DAYS_OF_DOMAIN = "SELECT day, successful, failed, weak_successful, weak_failed FROM domain_days
+        WHERE domain = $1 AND day BETWEEN $2 AND $3";
+    FAILURES = "SELECT day, result_type, sessions FROM failure_days
+        WHERE domain = $1 AND day BETWEEN $2 AND $3 AND weak = 0 AND sessions > 0";
+    HEARD = "SELECT day, COUNT(DISTINCT submitter) FROM session_days
+        WHERE domain = $1 AND day BETWEEN $2 AND $3 AND reports > 0 GROUP BY day";
+    REPORTERS_OF_DOMAIN = "SELECT n.name, d.organization, d.trust, d.reports, d.last_received, d.last_day
+        FROM domain_reporters d JOIN names n ON n.number = d.submitter
+        WHERE d.domain = $2 AND d.reports > 0 ORDER BY d.last_received DESC, d.submitter LIMIT $1";
+    REPORTERS = "SELECT n.name, d.organization, d.trust, s.reports, s.last_received, s.last_day
+        FROM (SELECT r.submitter, CAST(SUM(r.reports) AS BIGINT) AS reports,
+                MAX(r.last_received) AS last_received, MAX(r.last_day) AS last_day
+            FROM domain_reporters r JOIN domains h ON h.number = r.domain WHERE r.reports > 0
+            GROUP BY r.submitter ORDER BY MAX(r.last_received) DESC, r.submitter LIMIT $1) s
+        JOIN names n ON n.number = s.submitter
+        JOIN domain_reporters d ON d.submitter = s.submitter AND d.domain =
+            (SELECT r.domain FROM domain_reporters r JOIN domains h ON h.number = r.domain
+            WHERE r.submitter = s.submitter AND r.reports > 0
+            ORDER BY r.last_received DESC, r.trust DESC, r.domain LIMIT 1)
+        ORDER BY s.last_received DESC, s.submitter";
+}
 
-    /// Problems with a failure on or after `since`, most evidence sessions first; all domains held when
-    /// none is named.
-    pub async fn problems(
-        &self,
-        domain: Option<&PolicyDomain>,
-        since: Date,
-        limit: u32,
-    ) -> Result<Vec<Problem>> {
-        let _ = (domain, since, limit);
-        unimplemented!()
+impl Store {
+    /// Days from `from` to `to` inclusive, every day present, oldest first; at most ten years.
+    ///
+    /// # Errors
+    /// As every function here.
+    pub async fn session_days(&self, domain: &PolicyDomain, from: Date, to: Date) -> Result<Vec<SessionDay>> {
+        let (first, last) = (day_number(from), day_number(to).min(day_number(from) + DAYS));
+        let mut days: Vec<SessionDay> =
+            (0..=last - first).filter_map(|n| from.checked_add(n.days()).ok()).map(empty_day).collect();
+        let Some(number) = self.held_number(domain).await? else { return Ok(days) };
+        let range = || values![number, first, last];
+        let at = |day: i64| usize::try_from(day - first).unwrap_or(usize::MAX);
+        let sums: Vec<(i64, i64, i64, i64, i64)> = self.engine.all(DAYS_OF_DOMAIN, range()).await?;
+        for (day, successful, failed, weak_successful, weak_failed) in sums {
+            let Some(day) = days.get_mut(at(day)) else { continue };
+            (day.successful, day.failed) = (count(successful), count(failed));
+            (day.weak_successful, day.weak_failed) = (count(weak_successful), count(weak_failed));
+        }
+        let failures: Vec<(i64, String, i64)> = self.engine.all(FAILURES, range()).await?;
+        for (day, result_type, sessions) in failures {
+            let Some(day) = days.get_mut(at(day)) else { continue };
+            day.failures.push((ResultType::from(result_type), count(sessions)));
+        }
+        let heard: Vec<(i64, i64)> = self.engine.all(HEARD, range()).await?;
+        for (day, reporters) in heard {
+            let Some(day) = days.get_mut(at(day)) else { continue };
+            day.reporters = small(reporters);
+        }
+        for day in &mut days {
+            day.failures.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        }
+        Ok(days)
     }
 
     /// Reporters of a domain (or of all), last heard first.
+    ///
+    /// # Errors
+    /// As every function here.
     pub async fn reporters(&self, domain: Option<&PolicyDomain>, limit: u32) -> Result<Vec<Reporter>> {
-        let _ = (domain, limit);
-        unimplemented!()
+        type Row = (String, String, i64, i64, i64, i64);
+        let mut values = values![i64::from(limit)];
+        let rows: Vec<Row> = match domain {
+            None => self.engine.all(REPORTERS, values).await?,
+            Some(domain) => {
+                let Some(number) = self.held_number(domain).await? else { return Ok(Vec::new()) };
+                values.push(number.into());
+                self.engine.all(REPORTERS_OF_DOMAIN, values).await?
+            }
+        };
+        let reporter = |(submitter, organization, level, reports, last_received, last_day): Row| {
+            Ok(Reporter {
+                submitter,
+                organization,
+                trust: trust(level)?,
+                reports: count(reports),
+                last_received: timestamp(last_received)?,
+                last_day: crate::columns::date(last_day)?,
+            })
+        };
+        let mut reporters: Vec<Reporter> = rows.into_iter().map(reporter).collect::<Result<_>>()?;
+        reporters.sort_by(|a, b| {
+            b.last_received.cmp(&a.last_received).then_with(|| a.submitter.cmp(&b.submitter))
+        });
+        Ok(reporters)
     }
+}
 
-    /// What reporters told of the window, for [`mailward_core::rollout::Evidence`].
-    pub async fn reported(
-        &self,
-        domain: &PolicyDomain,
-        from: Date,
-        to: Date,
-    ) -> Result<(Vec<ReportedDay>, Vec<ReportedFailure>)> {
-        let _ = (domain, from, to);
-        unimplemented!()
-    }
-
-    /// Marks of the operator: (result type, MX, reason), for [`mailward_core::rollout::Evidence`].
-    pub async fn excused(&self, domain: &PolicyDomain) -> Result<Vec<(ResultType, Option<String>, String)>> {
-        let _ = domain;
-        unimplemented!()
-    }
-
-    /// A line for every domain held, by name. `today` is the current UTC day.
-    pub async fn domain_lines(&self, today: Date) -> Result<Vec<DomainLine>> {
-        let _ = today;
-        unimplemented!()
-    }
-
-    /// Everything the gate looks at, gathered from domain, served policies, observations and reports.
-    pub async fn evidence(
-        &self,
-        domain: &PolicyDomain,
-        gate: &mailward_core::rollout::Gate,
-        now: Timestamp,
-    ) -> Result<mailward_core::rollout::Evidence> {
-        let _ = (domain, gate, now);
-        unimplemented!()
+fn empty_day(day: Date) -> SessionDay {
+    SessionDay {
+        day,
+        successful: 0,
+        failed: 0,
+        failures: Vec::new(),
+        weak_successful: 0,
+        weak_failed: 0,
+        reporters: 0,
     }
 }

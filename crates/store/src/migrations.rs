@@ -1,0 +1,86 @@
+//! The schema and its changes: two folders, one for each engine, run by themselves when a store is opened.
+//!
+//! Only ever add: a released file never changes, since its checksum is stored in every database. Whoever
+//! opens first holds a lock while migrating; a second process waits and finds the work done.
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgPool, SqlSafeStr, SqlitePool};
+
+use crate::engine::failure;
+use crate::{Result, StoreError};
+
+const SQLITE: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/sqlite/0001_first.sql"))];
+const POSTGRES: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/postgres/0001_first.sql"))];
+
+pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {
+    let migrator = migrator(SQLITE);
+    // Every command opens the store: one that has nothing to migrate shall not wait for a writer.
+    let mut connection = writer.acquire().await.map_err(failure)?;
+    if let Ok(applied) = connection.list_applied_migrations("_sqlx_migrations").await {
+        let applied = applied.iter().map(|m| (m.version, &m.checksum));
+        if migrator.iter().map(|m| (m.version, &m.checksum)).eq(applied) {
+            return Ok(());
+        }
+    }
+    drop(connection);
+    // The library takes no lock on SQLite; a transaction around everything is one.
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+    migrator.run_direct(None, &mut *tx, false).await.map_err(refused)?;
+    tx.commit().await.map_err(failure)
+}
+
+pub(crate) async fn migrate_postgres(pool: &PgPool) -> Result<()> {
+    // The lock belongs to the connection: one that failed is closed, not given back.
+    let mut connection = pool.acquire().await.map_err(failure)?.detach();
+    let outcome = migrator(POSTGRES).run_direct(None, &mut connection, false).await;
+    let closed = sqlx::Connection::close(connection).await;
+    outcome.map_err(refused)?;
+    closed.map_err(failure)
+}
+
+fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |&(version, description, text): &(i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.iter().map(migration).collect())
+}
+
+fn refused(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Unavailable(format!(
+            "it was written by a newer mailward (schema {version}); run that version, or restore a backup"
+        )),
+        MigrateError::VersionMismatch(version) => {
+            StoreError::Corrupt(format!("schema {version} is not the one this mailward knows"))
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failure(error),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tables with their columns, whatever the types.
+    fn shape(text: &str) -> Vec<String> {
+        let lines = text.lines().map(|line| line.split("--").next().unwrap_or("").trim());
+        let words = lines.filter(|line| !line.is_empty() && !line.starts_with("PRIMARY KEY"));
+        words
+            .filter_map(|line| {
+                line.split_whitespace().find(|w| w.chars().all(|c| c.is_lowercase() || c == '_'))
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn both_engines_have_the_same_columns() {
+        assert_eq!(SQLITE.len(), POSTGRES.len());
+        for (sqlite, postgres) in SQLITE.iter().zip(POSTGRES) {
+            assert_eq!((sqlite.0, sqlite.1), (postgres.0, postgres.1));
+            assert_eq!(shape(sqlite.2), shape(postgres.2));
+            assert!(shape(sqlite.2).len() > 100, "the comparison sees nothing");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The contract of the store, run on SQLite in a temporary folder and on a real PostgreSQL.
+//!
+//! Each function takes an open, empty store and knows nothing of the engine.
+
+#![allow(clippy::unwrap_used)]
+
+mod build;
+mod domains;
+mod engines;
+mod evidence;
+mod observations;
+mod reports;
+mod sqlite;
+mod sums;
+mod trust;
+
+/// Runs functions of the contract on both engines.
+macro_rules! contract {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { crate::engines::on_sqlite(crate::$module::$name).await; })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { crate::engines::on_postgres(crate::$module::$name).await; })*
+        }
+    };
+}
+
+contract! {
+    engines::every_statement_prepares,
+    engines::opening_again_changes_nothing,
+    domains::put_is_idempotent_and_keeps_history,
+    domains::mode_since_follows_mode_and_mx,
+    domains::removal_keeps_the_past,
+    domains::version_is_seen_by_others,
+    domains::log_is_paged,
+    domains::excuses_and_waivers,
+    domains::tokens,
+    domains::hostile_texts,
+    reports::same_item_twice,
+    reports::same_report_in_another_item,
+    reports::report_ids_of_two_submitters,
+    reports::empty_report_id,
+    reports::copies_count_once,
+    reports::lists_and_pages,
+    reports::export_leaves_superseded_out,
+    reports::quarantine_and_release,
+    reports::raw_bytes_are_unchanged,
+    reports::report_without_domain,
+    reports::hostile_report,
+    sums::revision_takes_sums_back,
+    sums::old_version_does_not_come_back,
+    sums::late_report_changes_its_day,
+    sums::policy_types_are_not_added,
+    sums::domain_added_later_finds_its_reports,
+    sums::huge_counts_stay_sums,
+    sums::one_batch_is_like_many,
+    sums::problems_group_and_sort,
+    sums::lines_of_the_first_page,
+    sums::reporters_last_heard_first,
+    trust::weak_never_replaces_evidence,
+    trust::evidence_replaces_weak,
+    trust::copy_lends_its_trust,
+    trust::proof_brings_a_version_back,
+    observations::findings_come_and_go,
+    observations::newest_is_whole_and_rounds_remain,
+    evidence::everything_is_gathered,
+    evidence::reported_of_the_window,
+}
