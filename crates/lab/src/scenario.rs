@@ -264,8 +264,8 @@ pub enum Action {
         days: u32,
         /// Domains of the senders.
         from: Vec<String>,
-        /// Domain of the recipient.
-        to: String,
+        /// Domain of the recipient, or several.
+        to: Recipients,
         /// Sessions of each sender a day.
         sessions: u64,
     },
@@ -304,6 +304,26 @@ pub enum Action {
     Monitor(String),
     /// Mailward reads its mailboxes.
     TakeInReports {},
+}
+
+/// One domain, or several.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Recipients {
+    /// One.
+    One(String),
+    /// Several: mail for each of them every day.
+    Several(Vec<String>),
+}
+
+impl Recipients {
+    /// Their names.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
 }
 
 fn one() -> u64 {
@@ -419,6 +439,7 @@ macro_rules! files {
 }
 
 files![
+    "living-world",
     "clean-rollout",
     "forgotten-backup-mx",
     "expired-certificate",

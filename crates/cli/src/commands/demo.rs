@@ -7,6 +7,7 @@ mod narrator;
 mod product;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use mailward_core::Clock;
@@ -23,6 +24,12 @@ use crate::exit::{Failure, Outcome, Result};
 use crate::output::{self, strong, wrap};
 use narrator::Terminal;
 use product::Mailward;
+
+/// Between two looks of the monitor while time is made up for.
+const LOOKS_APART: SignedDuration = SignedDuration::from_hours(6);
+
+/// Between two looks while the world stands.
+const LIVE_LOOKS_APART: Duration = Duration::from_secs(300);
 
 /// Played when none is named: several domains with different luck.
 const LIVING: &str = "living-world";
@@ -98,7 +105,7 @@ async fn play(context: &Context, scenario: Scenario, once: bool) -> Result<Playe
         );
     }
     if !once {
-        catch_up(&stage, context);
+        catch_up(&stage, &daemon, context).await;
         return Ok(Played::Standing(Box::new(Standing { _stage: stage, daemon, config: file })));
     }
     daemon.stop().await;
@@ -154,14 +161,28 @@ fn free_dashboard() -> String {
     }
 }
 
-/// The story ends now: what is tried next is judged by the time on the wall.
-fn catch_up(stage: &Stage, context: &Context) {
+/// Lets time pass up to now, with the monitor looking as it would have, and then run on by itself: what is
+/// tried next is judged by the time on the wall.
+async fn catch_up(stage: &Stage, daemon: &Daemon, context: &Context) {
     let clock = &stage.world.clock;
-    let behind = context.clock.now().duration_since(clock.now());
-    if behind > SignedDuration::ZERO {
-        clock.advance(behind);
+    loop {
+        let behind = context.clock.now().duration_since(clock.now());
+        if behind <= SignedDuration::ZERO {
+            break;
+        }
+        clock.advance(behind.min(LOOKS_APART));
+        look(daemon).await;
     }
     clock.tick();
+}
+
+/// One look at every domain held.
+async fn look(daemon: &Daemon) {
+    for held in daemon.store.domains().await.unwrap_or_default() {
+        if let Err(error) = daemon.looker.round(&held.domain).await {
+            anstream::eprintln!("a look at {} failed: {error}", held.domain);
+        }
+    }
 }
 
 async fn stand(world: &Standing, signals: &mut Signals) {
@@ -185,5 +206,11 @@ async fn stand(world: &Standing, signals: &mut Signals) {
     ] {
         anstream::println!("  {command}");
     }
-    signals.stop().await;
+    let mut every = tokio::time::interval(LIVE_LOOKS_APART);
+    loop {
+        tokio::select! {
+            _ = every.tick() => look(&world.daemon).await,
+            () = signals.stop() => return,
+        }
+    }
 }

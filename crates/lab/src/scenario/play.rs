@@ -162,7 +162,9 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
             Action::Traffic { days, from, to, sessions } => {
                 for _ in 0..*days {
                     for sender in from {
-                        self.mail(sender, to, *sessions).await?;
+                        for to in to.names() {
+                            self.mail(sender, to, *sessions).await?;
+                        }
                     }
                     self.pass(24).await?;
                     for sender in from {

@@ -111,6 +111,7 @@ fn sts_facts(audit: &Audit) -> String {
 
 fn age(seconds: u32) -> String {
     match seconds {
+        86_400 => format!("{seconds} (1 day)"),
         s if s >= 86_400 && s % 86_400 == 0 => format!("{s} ({} days)", s / 86_400),
         s => s.to_string(),
     }

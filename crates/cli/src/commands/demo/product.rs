@@ -29,12 +29,14 @@ pub struct Mailward {
     config: Config,
     /// Where mails to the rua addresses of the world arrive: `DOMAIN/` below it.
     maildirs: PathBuf,
+    /// The first domain held: reports are posted to the name of its policy host.
+    first: Option<PolicyDomain>,
 }
 
 impl Mailward {
     /// The daemon, in a world with this directory.
     pub fn new(daemon: Daemon, world: &Path, config: Config) -> Self {
-        Self { daemon, config, maildirs: world.join("maildirs") }
+        Self { daemon, config, maildirs: world.join("maildirs"), first: None }
     }
 
     /// The daemon, to go on without a story.
@@ -71,12 +73,14 @@ impl Product for Mailward {
 
     fn post_url(&self) -> Option<String> {
         let path = &self.config.reports.https.as_ref()?.path;
-        Some(format!("https://{{domain}}:{}{path}", self.policy_host().port()))
+        let host = self.first.as_ref()?.policy_host().ok()?;
+        Some(format!("https://{host}:{}{path}", self.policy_host().port()))
     }
 
     async fn hold(&mut self, domain: &str, policy: &WantedPolicy, rua: &[String]) -> ProductResult<()> {
         let name = PolicyDomain::parse(domain).map_err(wrong)?;
         let now = self.daemon.clock.now();
+        self.first.get_or_insert_with(|| name.clone());
         let held = domain::desired(None, &name, &policy.mx, policy.mode, policy.max_age, rua.to_vec(), now)
             .map_err(wrong)?;
         self.put(&held, "held by the operator of the story").await
