@@ -30,8 +30,8 @@ use message::{End, MOST_ALIASES, Query, Wanted};
 use transport::{Exchange, Transport};
 use validate::Validator;
 
-/// Questions open at the same time, over all who ask: as many as a resolver of default size keeps.
-const CONCURRENT: usize = 512;
+/// Questions open at the same time, over all who ask: as many as a thread of a usual resolver keeps.
+const CONCURRENT: usize = 1024;
 
 /// Who validates.
 #[derive(Debug, Clone, PartialEq, Eq)]

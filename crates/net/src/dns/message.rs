@@ -426,3 +426,33 @@ impl Wanted for Dnskey {
         Ok(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query() -> Query {
+        let name = wire_name(&DomainName::parse("_mta-sts.long-name-with-letters.example").unwrap()).unwrap();
+        Query { name, rtype: Rtype::TXT, dnssec: true, cd: false }
+    }
+
+    #[test]
+    fn a_mixed_question_differs_in_case_only_and_needs_its_own_answer() {
+        let query = query();
+        let plain = query.to_wire(7, Case::Plain);
+        let mixed = (0..20).map(|_| query.to_wire(7, Case::Mixed)).find(|m| *m != plain).unwrap();
+        assert!(mixed.eq_ignore_ascii_case(&plain));
+        let reply = |wire: &[u8]| {
+            let mut reply = wire.to_vec();
+            reply[2] |= 0x80;
+            reply
+        };
+        for (sent, came, good) in
+            [(&plain, &plain, true), (&mixed, &mixed, true), (&mixed, &plain, false), (&plain, &mixed, false)]
+        {
+            assert_eq!(answers(&reply(came), 7, question_of(sent)), good);
+            assert!(!answers(&reply(came), 8, question_of(sent)), "another id");
+            assert!(!answers(came, 7, question_of(sent)), "a question is no answer");
+        }
+    }
+}

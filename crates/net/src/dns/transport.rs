@@ -21,7 +21,7 @@ use domain::base::Message;
 use mailward_core::dns::DnsError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -37,6 +37,13 @@ const SOCKETS: usize = 8;
 /// The largest datagram that we read; more than any server sends for our EDNS size.
 const DATAGRAM: usize = 4096;
 
+/// Questions that may lie unread in a server's socket buffer. Linux gives it room for some 270 by default;
+/// what comes beyond is lost and costs a whole try.
+const FRESH: usize = 192;
+
+/// After this time without an answer the server has read the question and is busy with it.
+const READ_BY_THEN: Duration = Duration::from_millis(100);
+
 /// An answer and where it came from.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -50,6 +57,7 @@ pub(super) struct Exchange {
 pub(super) struct Transport {
     servers: Vec<Server>,
     per_try: Duration,
+    fresh: Semaphore,
 }
 
 struct Server {
@@ -91,7 +99,7 @@ impl Transport {
     pub(super) fn open(servers: &[SocketAddr], timeout: Duration) -> io::Result<Self> {
         let servers = servers.iter().map(|&address| Server::open(address)).collect::<io::Result<_>>()?;
         // A short total deadline still leaves room for a second try.
-        Ok(Self { servers, per_try: TRY.min(timeout / 2) })
+        Ok(Self { servers, per_try: TRY.min(timeout / 2), fresh: Semaphore::new(FRESH) })
     }
 
     /// Asks until an answer matches or the deadline passes.
@@ -106,6 +114,9 @@ impl Transport {
             let mixed = attempt < self.servers.len() && !is_local(server.address.ip());
             let case = if mixed { Case::Mixed } else { Case::Plain };
             attempt += 1;
+            // Never closed, so an error cannot come.
+            let mut fresh = self.fresh.acquire().await.ok();
+            let fresh_until = Instant::now() + READ_BY_THEN;
             let try_until = deadline.min(Instant::now() + self.per_try);
             let mut failure = match server.ask(index, query, case).await {
                 Ok(sent) => {
@@ -116,13 +127,19 @@ impl Transport {
             };
             // Earlier tries stay open: a slow server answers the first one.
             while !waiting.is_empty() {
-                match timeout_at(try_until, first_reply(&mut waiting)).await {
-                    Ok((from, Ok(bytes))) => return self.finish(from, query, bytes, deadline).await,
+                let until = if fresh.is_some() { try_until.min(fresh_until) } else { try_until };
+                match timeout_at(until, first_reply(&mut waiting)).await {
+                    Ok((from, Ok(bytes))) => {
+                        drop(fresh);
+                        return self.finish(from, query, bytes, deadline).await;
+                    }
                     Ok((_, Err(e))) => failure = Some(e),
+                    Err(_) if until < try_until => fresh = None,
                     Err(_) if try_until == deadline => return Err(DnsError::Timeout),
                     Err(_) => break,
                 }
             }
+            drop(fresh);
             if let Some(e) = failure {
                 unreachable += 1;
                 if unreachable >= self.servers.len() && waiting.is_empty() {
@@ -298,4 +315,25 @@ fn parse(bytes: Vec<u8>) -> Result<Message<Vec<u8>>, DnsError> {
 /// Whether packets to this address never leave the machine.
 pub(super) fn is_local(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_local() {
+        for (address, local) in [
+            ("127.0.0.1", true),
+            ("127.8.9.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("192.168.1.1", false),
+            ("fe80::1", false),
+            ("8.8.8.8", false),
+        ] {
+            assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
+        }
+    }
 }

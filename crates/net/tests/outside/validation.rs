@@ -11,6 +11,8 @@ use mailward_core::dns::{Answer, Denial, DnsError, DnsResult, DnssecStatus};
 use mailward_lab::{Fault, Security, World, WorldOptions};
 use mailward_net::dns::{DnsOptions, Dnssec, Resolver};
 
+use crate::fake_dns::{Asked, FakeDns, Reply, TXT, txt};
+
 fn world() -> World {
     let world = World::start(&WorldOptions::default()).unwrap();
     for (apex, security) in [
@@ -165,6 +167,39 @@ async fn an_outage_of_keys_is_not_bogus_data() {
     // Another zone is none the worse.
     let other = resolver.txt(&DomainName::parse("t.broken.test").unwrap()).await;
     assert!(matches!(other, Err(DnsError::Bogus(_))), "{other:?}");
+}
+
+/// The library lacks Ed25519 and calls such a zone insecure. To believe that would switch DANE off for it
+/// without a word.
+#[tokio::test]
+async fn an_algorithm_that_we_lack_is_no_proof_of_insecurity() {
+    let world = world();
+    // A secure delegation to a zone of algorithm 15, whose answers nobody can check here.
+    let ds = format!("4711 15 2 {}", "ab".repeat(32));
+    world.set("ed.test", "DS", &[&ds]).unwrap();
+    let upstream = world.resolver;
+    let front = FakeDns::start(move |q| match q.name.as_str() {
+        "t.ed.test" if q.rtype == TXT => Reply::to(q).answer("t.ed.test", TXT, 60, &txt(b"x")).once(),
+        _ => vec![pass_on(q, upstream)],
+    })
+    .await;
+    let resolver = resolver(&world, front.address, Dnssec::Validate(Some(world.trust_anchor.clone())));
+    let answer = resolver.txt(&DomainName::parse("t.ed.test").unwrap()).await.unwrap();
+    assert_eq!(answer.status, DnssecStatus::Indeterminate);
+    let answer = resolver.txt(&DomainName::parse("t.plain.test").unwrap()).await.unwrap();
+    assert_eq!(answer.status, Insecure, "a proof of no DS is one");
+}
+
+/// Asks another server the same question, with DO and CD.
+fn pass_on(asked: &Asked, server: SocketAddr) -> Vec<u8> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut message = [&asked.id[..], &[1, 0x30, 0, 1, 0, 0, 0, 0, 0, 1], &asked.question].concat();
+    message.extend([0, 0, 41, 16, 0, 0, 0, 0x80, 0, 0, 0]);
+    socket.send_to(&message, server).unwrap();
+    let mut answer = vec![0; 4096];
+    let length = socket.recv(&mut answer).unwrap();
+    answer.truncate(length);
+    answer
 }
 
 #[tokio::test]
