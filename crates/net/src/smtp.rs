@@ -143,7 +143,7 @@ async fn talk(
 async fn dial(outside: &Outside, address: IpAddr) -> Result<Dialogue<TcpStream>, ProbeOutcome> {
     let target = SocketAddr::new(address, outside.options.smtp_port);
     let limit = outside.options.probe.connect;
-    match timeout(limit, TcpStream::connect(target)).await {
+    match timeout(limit, crate::connect::open(target)).await {
         Ok(Ok(stream)) => Ok(Dialogue::over(stream)),
         Ok(Err(e)) => Err(ProbeOutcome::Unreachable(e.to_string())),
         Err(_) => Err(ProbeOutcome::Unreachable(format!("no answer within {} s", limit.as_secs_f64()))),

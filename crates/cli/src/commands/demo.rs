@@ -165,12 +165,9 @@ fn free_dashboard() -> String {
 /// tried next is judged by the time on the wall.
 async fn catch_up(stage: &Stage, daemon: &Daemon, context: &Context) {
     let clock = &stage.world.clock;
-    loop {
-        let behind = context.clock.now().duration_since(clock.now());
-        if behind <= SignedDuration::ZERO {
-            break;
-        }
-        clock.advance(behind.min(LOOKS_APART));
+    let now = context.clock.now();
+    while clock.now() < now {
+        clock.advance(now.duration_since(clock.now()).min(LOOKS_APART));
         look(daemon).await;
     }
     clock.tick();
