@@ -145,6 +145,14 @@ pub struct Audit {
 impl Audit {
     /// Takes in findings that came from elsewhere, such as what changed since the last look.
     pub fn add(&mut self, findings: Vec<Finding>) {
+        let worst = |all: &[Finding]| all.iter().map(|f| f.severity).max();
+        if worst(&findings) == Some(Severity::Error) && self.summary.worst < Some(Severity::Error) {
+            // The first line must not say that nothing is lost where an error was added.
+            let first = findings.iter().find(|f| f.severity == Severity::Error && !f.consequence.is_empty());
+            if let Some(first) = first {
+                self.summary.consequence = format!("{}: {}", self.domain, first.consequence);
+            }
+        }
         self.findings.extend(findings);
         finding::sort(&mut self.findings);
         self.summary.worst = self.findings.iter().map(|f| f.severity).max();

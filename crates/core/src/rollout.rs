@@ -120,7 +120,7 @@ pub struct Evidence {
     pub testing_since: Option<Timestamp>,
     /// The last look from outside, with its time; `None` before the first.
     pub latest: Option<DomainFacts>,
-    /// Our own probes of the last 8 days, oldest first.
+    /// Our own probes since the first day of the window, and of the last 8 days; oldest first.
     pub probes: Vec<ProbeRound>,
     /// Days reported in the window, duplicates and revisions already removed.
     pub days: Vec<ReportedDay>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, ToSpan, civil::Date};
+use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use mailward_core::PolicyDomain;
 use mailward_core::mta_sts::Mode;
 use mailward_core::rollout::{Evidence, Gate, ReportedDay, ReportedFailure, window};
@@ -108,6 +108,10 @@ impl Store {
         let (days, failures) = self.reported(domain, from, to).await?;
         let seen = latest.as_ref().and_then(|l| l.audit.policy.as_ref()).map(|policy| policy.mode);
         let probes_from = now.checked_sub(PROBE_HOURS.hours()).unwrap_or(Timestamp::MIN);
+        // Failures on the first day of the window are held against our probes of that whole day.
+        let window_from = from.to_zoned(TimeZone::UTC).map_or(probes_from, |midnight| midnight.timestamp());
+        let gap = i64::from(gate.probe_gap_hours).hours();
+        let probes_from = probes_from.min(window_from.checked_sub(gap).unwrap_or(Timestamp::MIN));
         Ok(Evidence {
             domain: domain.clone(),
             mode: held.as_ref().map(|held| held.mode).or(seen),
