@@ -242,12 +242,8 @@ impl Looker {
         let served = self.store.served_policies(&facts.domain).await?;
         let served: Vec<ServedOnce<'_>> = served
             .iter()
-            .map(|p| ServedOnce {
-                id: &p.policy_id,
-                body: &p.body,
-                first_served: p.first_served,
-                last_served: p.last_served,
-            })
+            .rev()
+            .map(|p| ServedOnce { id: &p.policy_id, body: &p.body, last_served: p.last_served })
             .collect();
         let history = History { served: &served, previous: before.as_ref().map(|b| &b.facts) };
         Ok(drift(history, facts, now))

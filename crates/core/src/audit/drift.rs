@@ -19,8 +19,6 @@ pub struct ServedOnce<'a> {
     pub id: &'a str,
     /// The body.
     pub body: &'a str,
-    /// First moment.
-    pub first_served: Timestamp,
     /// Last moment; `None` while it is served.
     pub last_served: Option<Timestamp>,
 }
@@ -36,7 +34,7 @@ impl ServedOnce<'_> {
 /// What is known from before.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct History<'a> {
-    /// Every policy ever served by us, in any order.
+    /// Every policy ever served by us, oldest first.
     pub served: &'a [ServedOnce<'a>],
     /// The look before this one.
     pub previous: Option<&'a DomainFacts>,
@@ -70,16 +68,15 @@ impl Seen {
 /// The id announced stands for one body, the body served is another.
 fn body_and_id(history: History<'_>, current: &Seen) -> Option<Finding> {
     let (id, body) = (current.id.as_deref()?, current.body.as_deref()?);
-    let announced = history.served.iter().filter(|p| p.id == id).min_by_key(|p| p.first_served);
-    if let Some(announced) = announced.filter(|p| p.body != body) {
-        let older = history.served.iter().any(|p| p.body == body && p.first_served < announced.first_served);
-        let reused = history
-            .served
-            .iter()
-            .any(|p| p.body == body && p.id != id && p.first_served > announced.first_served);
-        return Some(match (older, reused) {
+    let position = history.served.iter().position(|p| p.id == id);
+    let announced = position.map(|n| &history.served[n]);
+    if let (Some(position), true) = (position, announced.is_some_and(|p| p.body != body)) {
+        let (before, after) = history.served.split_at(position);
+        let older = before.iter().any(|p| p.body == body);
+        let newer = after.iter().any(|p| p.body == body && p.id != id);
+        return Some(match (older, newer) {
             (true, _) => old_body(id),
-            (false, true) => reused_or_stale(id),
+            (false, true) => record_behind(id),
             (false, false) => same_id(id),
         });
     }
@@ -113,7 +110,7 @@ fn old_body(id: &str) -> Finding {
         .evidence("id", id)
 }
 
-fn reused_or_stale(id: &str) -> Finding {
+fn record_behind(id: &str) -> Finding {
     let message = format!("a newer policy is served, and the record still announces {id}");
     Finding::new("STS-DRIFT-001", Severity::Error, "policy", message)
         .fix(["Publish the MTA-STS record with the id of the policy that is served now."])
@@ -246,8 +243,8 @@ mod tests {
         drift(history, facts, now()).into_iter().map(|f| format!("{} {}", f.id, f.subject)).collect()
     }
 
-    fn once<'a>(id: &'a str, body: &'a str, from: &str, to: Option<&str>) -> ServedOnce<'a> {
-        ServedOnce { id, body, first_served: time(from), last_served: to.map(time) }
+    fn once<'a>(id: &'a str, body: &'a str, to: Option<&str>) -> ServedOnce<'a> {
+        ServedOnce { id, body, last_served: to.map(time) }
     }
 
     #[test]
@@ -257,11 +254,11 @@ mod tests {
         let new = policy_text("enforce", &[&hosts[..], &["mx3.example.com"]].concat(), 604_800);
         let short = policy_text("enforce", &hosts[..1], 604_800);
         let testing = policy_text("testing", &hosts, 86_400);
-        let (a, b) = ("2026-03-01T00:00:00Z", "2026-03-16T09:00:00Z");
+        let b = "2026-03-16T09:00:00Z";
         let past = "2026-03-02T00:00:00Z";
-        let steady = [once("1", &old, a, None)];
-        let changed = [once("1", &old, a, Some(b)), once("2", &new, b, None)];
-        let same_id = [once("1", &old, a, Some(b)), once("1", &new, b, None)];
+        let steady = [once("1", &old, None)];
+        let changed = [once("1", &old, Some(b)), once("2", &new, None)];
+        let same_id = [once("1", &old, Some(b)), once("1", &new, None)];
         let fine = look(Some("1"), Some(&old));
         let was_testing = look(Some("1"), Some(&testing));
         for (name, served, previous, facts, expected) in [
@@ -308,14 +305,14 @@ mod tests {
             ("host gone, nothing known", &[], None, look(Some("1"), None), &[]),
             (
                 "MX outside a live policy",
-                &[once("0", &short, a, Some(b)), once("1", &old, b, None)],
+                &[once("0", &short, Some(b)), once("1", &old, None)],
                 None,
                 look(Some("1"), Some(&old)),
                 &["STS-DRIFT-006 mx2.example.com"],
             ),
             (
                 "MX outside a policy long gone",
-                &[once("0", &short, a, Some(past)), once("1", &old, past, None)],
+                &[once("0", &short, Some(past)), once("1", &old, None)],
                 None,
                 look(Some("1"), Some(&old)),
                 &[],
@@ -330,7 +327,7 @@ mod tests {
         let old = policy_text("enforce", &["mx1.example.com", "mx2.example.com"], 604_800);
         let mut facts = look(Some("1"), Some(&old));
         facts.sts_record = crate::audit::example::servfail();
-        let served = [once("1", &old, "2026-03-01T00:00:00Z", None)];
+        let served = [once("1", &old, None)];
         assert_eq!(ids(&served, None, &facts), [] as [String; 0]);
     }
 }
