@@ -117,10 +117,10 @@ fn resolve(
 ) -> Option<Module> {
     let length = (0..=path.len()).rev().find(|n| modules.contains(&path[..*n]))?;
     let (module, rest) = path.split_at(length);
-    if let Some(item) = rest.first().filter(|_| depth < 8) {
-        if let Some(target) = exports.get(&(module.to_vec(), item.clone())) {
-            return resolve(target.clone(), modules, exports, depth + 1);
-        }
+    if let Some(item) = rest.first().filter(|_| depth < 8)
+        && let Some(target) = exports.get(&(module.to_vec(), item.clone()))
+    {
+        return resolve(target.clone(), modules, exports, depth + 1);
     }
     Some(module.to_vec())
 }

@@ -43,11 +43,7 @@ pub async fn run(context: &Context, args: Check) -> Result {
             let outside = outside.clone();
             async move {
                 let domain = domain?;
-                Ok::<_, Failure>(
-                    tokio::spawn(check(outside, domain, depth, offset))
-                        .await
-                        .map_err(Failure::unavailable)?,
-                )
+                tokio::spawn(check(outside, domain, depth, offset)).await.map_err(Failure::unavailable)
             }
         })
         .buffer_unordered(usize::from(args.jobs));

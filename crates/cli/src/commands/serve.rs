@@ -26,11 +26,8 @@ pub async fn run(context: &Context) -> Result {
         anstream::println!("No domain is held yet. In another terminal: mailward domain add example.com");
     }
     tell_systemd(&[sd_notify::NotifyState::Ready]);
-    loop {
-        match signals.next().await {
-            Told::Reload => reload(context, &daemon).await,
-            Told::Stop => break,
-        }
+    while let Told::Reload = signals.next().await {
+        reload(context, &daemon).await;
     }
     tracing::info!("stopping");
     tell_systemd(&[sd_notify::NotifyState::Stopping]);

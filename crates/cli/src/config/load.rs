@@ -179,12 +179,11 @@ fn read(table: toml::Table, place: &str) -> Result<Config, ConfigError> {
     let wrong = |why: String| ConfigError::Value { place: place.to_owned(), why };
     let config: Config =
         table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string().trim().to_owned()))?;
-    if let Some(host) = &config.policy_host {
-        if host.certificates.as_os_str() == "acme" {
-            return Err(wrong(
-                "policy_host.certificates = \"acme\" is not available in this version; name a directory of PEM pairs".to_owned(),
-            ));
-        }
+    if config.policy_host.as_ref().is_some_and(|host| host.certificates.as_os_str() == "acme") {
+        return Err(wrong(
+            "policy_host.certificates = \"acme\" is not available in this version; name a directory of PEM pairs"
+                .to_owned(),
+        ));
     }
     if let Some(https) = &config.reports.https {
         if !https.path.starts_with('/') {
