@@ -85,13 +85,7 @@ pub enum Command {
     },
     /// Is it safe to enforce? The gate with its evidence
     #[command(after_help = EXIT_CODES)]
-    Rollout {
-        /// A domain held
-        domain: String,
-        /// What to do
-        #[arg(default_value = "show")]
-        action: RolloutAction,
-    },
+    Rollout(Rollout),
     /// TLS-RPT reports: import, list, show, export
     #[command(subcommand, after_help = EXIT_CODES)]
     Report(Report),
@@ -181,11 +175,37 @@ pub enum DnsFormat {
     Json,
 }
 
+/// `rollout`
+#[derive(Debug, Args)]
+pub struct Rollout {
+    /// A domain held
+    pub domain: String,
+    /// What to do
+    #[arg(default_value = "show")]
+    pub action: RolloutAction,
+    /// With pass: the item of the gate, 1 to 11
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=11), required_if_eq("action", "pass"))]
+    pub item: Option<u8>,
+    /// With excuse: the result type of the failures
+    #[arg(long = "type", value_name = "TYPE", required_if_eq("action", "excuse"))]
+    pub result_type: Option<String>,
+    /// With excuse: only failures at this MX
+    #[arg(long, value_name = "HOST")]
+    pub mx: Option<String>,
+    /// With pass and excuse: why, for the log and the page
+    #[arg(long, value_name = "TEXT", required_if_eq_any([("action", "pass"), ("action", "excuse")]))]
+    pub reason: Option<String>,
+}
+
 /// `rollout DOMAIN ACTION`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RolloutAction {
     /// State, gate with evidence, next step and its earliest date
     Show,
+    /// Pass one item of the gate by name; it stays visible
+    Pass,
+    /// Mark failures of a type as not ours; they stay visible
+    Excuse,
 }
 
 /// `lint`

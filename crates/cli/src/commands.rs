@@ -28,7 +28,7 @@ pub async fn run(context: &Context, command: Command) -> Result {
         Command::Lint(args) => lint::run(context, args),
         Command::Domain(args) => domain::run(context, args).await,
         Command::Dns { domain, format } => dns::run(context, &domain, format).await,
-        Command::Rollout { domain, action } => rollout::run(context, &domain, action).await,
+        Command::Rollout(args) => rollout::run(context, args).await,
         Command::Report(args) => report::run(context, args).await,
         Command::Status => status::run(context).await,
         Command::Serve => serve::run(context).await,

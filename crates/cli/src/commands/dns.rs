@@ -147,9 +147,12 @@ async fn address(outside: &Outside, name: &DomainName, record: &mut Record) -> (
 async fn served(outside: &Outside, domain: &PolicyDomain, record: &Record) -> (Option<bool>, String) {
     let Ok(host) = domain.policy_host() else { return (None, String::new()) };
     let (v4, v6) = tokio::join!(outside.resolver.ipv4(&host), outside.resolver.ipv6(&host));
+    let failed = v4.as_ref().err().or(v6.as_ref().err()).map(ToString::to_string);
     let addresses: Vec<_> = [v4, v6].into_iter().flatten().flat_map(|a| a.records).collect();
-    if addresses.is_empty() {
-        return (Some(false), format!("{host} has no address yet"));
+    match failed {
+        Some(why) if addresses.is_empty() => return (None, why),
+        None if addresses.is_empty() => return (Some(false), format!("{host} has no address yet")),
+        _ => {}
     }
     match policy_host::fetch(outside, domain, &addresses).await {
         Ok(fetched) if fetched.body == record.value.as_bytes() => (Some(true), String::new()),

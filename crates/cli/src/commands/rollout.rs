@@ -6,18 +6,21 @@ use mailward_core::rollout::{Gate, ItemState, Judgement, Verdict, judge};
 use mailward_store::Store;
 use mailward_store::domains::HeldDomain;
 
+use super::domain::AUTHOR;
 use crate::Context;
-use crate::args::RolloutAction;
+use crate::args::{Rollout, RolloutAction};
 use crate::exit::{Failure, Outcome, Result};
 use crate::output::{self, strong, wrap};
 use crate::rooms;
 
 /// Runs it.
-pub async fn run(context: &Context, domain: &str, action: RolloutAction) -> Result {
-    let RolloutAction::Show = action;
-    let domain = PolicyDomain::parse(domain)?;
+pub async fn run(context: &Context, args: Rollout) -> Result {
+    let domain = PolicyDomain::parse(&args.domain)?;
     let store = rooms::store(&context.loaded.config).await?;
     let held = held(&store, &domain).await?;
+    if args.action != RolloutAction::Show {
+        note(context, &store, &domain, &args).await?;
+    }
     let now = context.clock.now();
     let gate = Gate::default();
     let judgement = judge(&store.evidence(&domain, &gate, now).await?, &gate, now);
@@ -47,6 +50,21 @@ pub async fn run(context: &Context, domain: &str, action: RolloutAction) -> Resu
         Verdict::NotYet { .. } => Outcome::Findings,
         Verdict::Unknown { .. } => Outcome::Unknown,
     })
+}
+
+/// Writes down what the operator decides; the verdict that follows is shown.
+async fn note(context: &Context, store: &Store, domain: &PolicyDomain, args: &Rollout) -> Result<()> {
+    let now = context.clock.now();
+    let reason = args.reason.as_deref().map(str::trim).filter(|r| !r.is_empty());
+    let reason = reason.ok_or_else(|| Failure::usage("give a reason: --reason TEXT"))?;
+    match (args.action, args.item, &args.result_type) {
+        (RolloutAction::Pass, Some(item), _) => store.waive_item(domain, item, AUTHOR, reason, now).await?,
+        (RolloutAction::Excuse, _, Some(kind)) => {
+            store.excuse_failures(domain, kind, args.mx.as_deref(), AUTHOR, reason, now).await?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// A domain held, or an error that says how to hold it.

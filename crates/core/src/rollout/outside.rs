@@ -155,7 +155,7 @@ pub(super) fn served(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Answer
             format!("The id {id} was not made by mailward, so it does not show which policy it announces."),
             [
                 format!("Publish the record from: mailward dns {domain}"),
-                "Or pass item 8 by name and reason.".to_owned(),
+                format!("Or pass it by name: mailward rollout {domain} pass --item 8 --reason TEXT."),
             ],
         );
     }
@@ -342,6 +342,8 @@ pub(super) fn mx_certificates(evidence: &Evidence, gate: &Gate, now: Timestamp) 
     };
     Answer::unknown(
         why,
-        ["Run the monitor where outgoing port 25 is open, or pass item 10 by name and reason."],
+        [
+            "Run the monitor where outgoing port 25 is open, or pass it by name: mailward rollout DOMAIN pass --item 10 --reason TEXT.",
+        ],
     )
 }

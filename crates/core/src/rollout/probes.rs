@@ -104,7 +104,7 @@ pub(super) fn green(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Answer 
             ),
             [
                 "Ask your network provider to open outgoing port 25, or run the monitor where it is open.",
-                "Until then an operator can pass item 2 by name and reason.",
+                "Until then an operator can pass it by name: mailward rollout DOMAIN pass --item 2 --reason TEXT.",
             ],
         );
     }

@@ -176,7 +176,7 @@ impl<'a> Reports<'a> {
             ),
             [
                 "See that the TLS-RPT record is published and its address takes reports; large senders report a day or two later.",
-                "A small domain may never hear from enough senders; then an operator can pass item 3 by name and reason.",
+                "A small domain may never hear from enough senders; then an operator can pass it by name: mailward rollout DOMAIN pass --item 3 --reason TEXT.",
             ],
         )
     }
@@ -195,7 +195,7 @@ impl<'a> Reports<'a> {
             ),
             [
                 "Wait for more reports; the window moves on by one day each day.",
-                "A small domain may never see so many; then an operator can pass item 4 by name and reason.",
+                "A small domain may never see so many; then an operator can pass it by name: mailward rollout DOMAIN pass --item 4 --reason TEXT.",
             ],
         )
     }
@@ -224,7 +224,7 @@ impl<'a> Reports<'a> {
             next.push(format!("What the type means: mailward explain {}", failure.result_type));
         }
         next.push(format!("The first window without these failures is complete on {}.", moment(open)));
-        next.push("If a failure is not yours, mark it so with your reason; it stays visible.".to_owned());
+        next.push("If a failure is not yours, mark it so; it stays visible: mailward rollout DOMAIN excuse --type TYPE --reason TEXT.".to_owned());
         Answer::obstacle(text, next).not_before(Some(open))
     }
 
