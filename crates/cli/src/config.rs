@@ -217,17 +217,23 @@ pub struct PublishTable {
 }
 
 /// Where the database and the certificates live unless configured: systemd's state directory, else
-/// `/var/lib/mailward` for root, else the user's data directory.
+/// `$XDG_DATA_HOME`, else the user's own data directory, or `/var/lib/mailward` for root at home.
 pub fn data_dir() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("STATE_DIRECTORY") {
         return dir;
     }
-    if std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
-        return PathBuf::from("/var/lib/mailward");
+    if let Some(dir) = set("XDG_DATA_HOME") {
+        return dir.join("mailward");
     }
-    set("XDG_DATA_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
-        .unwrap_or_else(|| Path::new(".").to_owned())
-        .join("mailward")
+    let owner = |path: &Path| std::fs::metadata(path).ok().map(|m| std::os::unix::fs::MetadataExt::uid(&m));
+    let root = owner(Path::new("/proc/self")) == Some(0);
+    // Root by `sudo` may keep the home of somebody else, where it must leave no files of its own.
+    let system = |home: &Path| home == Path::new("/") || home == Path::new("/root");
+    let own = |home: &PathBuf| !root || (owner(home) == Some(0) && !system(home));
+    match set("HOME").filter(own) {
+        Some(home) => home.join(".local/share/mailward"),
+        None if root => PathBuf::from("/var/lib/mailward"),
+        None => PathBuf::from("mailward"),
+    }
 }

@@ -6,9 +6,7 @@ use crate::output::{self, strong, wrap};
 
 /// Runs it.
 pub fn run(context: &Context, id: &str) -> Result {
-    let found = mailward_core::explain::explain(id).map_err(|unknown| {
-        Failure::usage(format!("{id:?} is not known; the nearest is {:?}", unknown.nearest))
-    })?;
+    let found = mailward_core::explain::explain(id).map_err(Failure::usage)?;
     if context.json() {
         output::print_json(&found);
         return Ok(Outcome::Fine);

@@ -48,13 +48,15 @@ pub async fn run(context: &Context, domain: &str) -> Result {
     let mut trace = vec![];
     let found = discover(&outside, &domain, &mut trace).await?;
     let hosts = mx_hosts(&outside, &domain, &mut trace).await;
+    let found_out = hosts.is_some();
     let document = decide(domain, found, hosts, trace);
     if context.json() {
         output::print_json(&document);
     } else {
         print(&document);
     }
-    Ok(if document.decision == "unknown" { Outcome::Unknown } else { Outcome::Fine })
+    // Without the MX records nobody can send, or say how to.
+    Ok(if found_out { Outcome::Fine } else { Outcome::Unknown })
 }
 
 /// Steps from an empty cache to a policy, or to the reason why none applies.
@@ -171,6 +173,21 @@ fn decide(
         Ok((policy, expires_at)) => (policy, expires_at),
         Err(why) => {
             trace.push(format!("so no MTA-STS policy applies: {}", why.sentence()));
+            if !hosts_known {
+                trace.push("so mail waits: nobody knows its mail servers now".to_owned());
+                let postfix = format!("TEMP the MX records of {domain} could not be looked up");
+                let decision = "defer";
+                return Document {
+                    schema,
+                    domain,
+                    decision,
+                    policy: None,
+                    mx: vec![],
+                    postfix,
+                    expires_at: None,
+                    trace,
+                };
+            }
             let mx = hosts
                 .into_iter()
                 .map(|host| Host {

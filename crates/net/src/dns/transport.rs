@@ -175,8 +175,14 @@ impl Server {
     async fn ask(&self, server: usize, query: &Query, case: Case) -> io::Result<Waiting> {
         let socket = &self.sockets[usize::from(random_u16()) % self.sockets.len()];
         let (waiting, wire) = socket.register(server, query, case)?;
-        socket.udp.send(&wire).await?;
-        Ok(waiting)
+        match socket.udp.send(&wire).await {
+            Ok(_) => Ok(waiting),
+            Err(e) => {
+                // The kernel tells an error once: this one may be the refusal of an earlier question.
+                socket.fail_all(&e);
+                Err(e)
+            }
+        }
     }
 }
 
@@ -230,14 +236,18 @@ impl Socket {
             match self.udp.recv(&mut buffer).await {
                 Ok(length) => self.hand_out(&buffer[..length]),
                 Err(e) => {
-                    // "Connection refused": nobody listens there. It holds for all that wait here.
-                    for (_, asked) in self.questions().by_id.drain() {
-                        let _ = asked.reply.send(Err(io::Error::new(e.kind(), e.to_string())));
-                    }
+                    self.fail_all(&e);
                     // An error that stays must not turn the loop into a furnace.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
+        }
+    }
+
+    /// "Connection refused": nobody listens there. It holds for all that wait here.
+    fn fail_all(&self, e: &io::Error) {
+        for (_, asked) in self.questions().by_id.drain() {
+            let _ = asked.reply.send(Err(io::Error::new(e.kind(), e.to_string())));
         }
     }
 
