@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export RUST_BACKTRACE = 0
 
-.PHONY: run build test lint bench fuzz parts manual
+.PHONY: run build test lint bench fuzz fuzz-smoke cargo-fuzz parts manual
 
 run: build
 	./target/release/mailward demo
@@ -23,9 +23,14 @@ lint:
 bench: build
 	./scripts/bench
 
-fuzz:
+fuzz: cargo-fuzz
+	$(CARGO) xtask fuzz $(or $(SECONDS_EACH),600)
+
+fuzz-smoke: cargo-fuzz
+	$(CARGO) xtask fuzz-smoke
+
+cargo-fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
-	$(CARGO) xtask fuzz-smoke $(or $(SECONDS_EACH),600)
 
 parts:
 	./scripts/parts
