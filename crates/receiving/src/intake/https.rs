@@ -51,11 +51,13 @@ pub struct Options {
     pub path: String,
     /// Sources the operator trusts: the token in the path, and the name to show.
     pub trusted: Vec<TrustedSource>,
-    /// Posts a minute from one address (IPv6: one /64). Loopback is exempt: a proxy in front makes
-    /// everybody come from there.
+    /// Posts a minute from one address (IPv6: one /64).
     pub per_address_minute: u32,
     /// Reports an hour of one submitter from one address.
     pub per_submitter_hour: u32,
+    /// Whether the two rates hold for loopback too. By default they do not: a proxy in front makes
+    /// everybody come from there.
+    pub limit_loopback: bool,
     /// KiB an hour of unreadable posts that are kept in quarantine, over all sources.
     pub garbage_kib_hour: u32,
 }
@@ -76,6 +78,7 @@ impl Default for Options {
             trusted: Vec::new(),
             per_address_minute: 60,
             per_submitter_hour: 600,
+            limit_loopback: false,
             garbage_kib_hour: 32 << 10,
         }
     }
@@ -205,13 +208,17 @@ impl Endpoint {
 
     /// A token a post, by address. Trusted sources are not counted.
     fn admit(&self, from: &Source, address: IpAddr) -> Result<(), Refused> {
-        if *from != Source::Https || address.to_canonical().is_loopback() {
+        if *from != Source::Https || self.is_exempt(address) {
             return Ok(());
         }
         self.inner
             .addresses
             .take(source(address), 1.0, Instant::now())
             .map_err(|wait| too_often("Too many posts from this address.", wait))
+    }
+
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        !self.inner.options.limit_loopback && address.to_canonical().is_loopback()
     }
 
     /// Reports an hour of one submitter; counted by address as well, otherwise anybody could use up the
@@ -225,7 +232,7 @@ impl Endpoint {
                 let room = self.inner.garbage.take((), kib, now);
                 room.map_or(Admission::Forget, |()| Admission::Store)
             }
-            Content::Reports(_) if address.to_canonical().is_loopback() => Admission::Store,
+            Content::Reports(_) if self.is_exempt(address) => Admission::Store,
             Content::Reports(_) => {
                 let key = (source(address), item.submitter.clone());
                 self.inner

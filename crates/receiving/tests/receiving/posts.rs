@@ -208,3 +208,34 @@ async fn without_the_database_senders_come_again() {
     let (code, answer) = send(&house, PATH, JSON, body.as_bytes()).await;
     assert_eq!(code, 503, "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_are_told_to_wait() {
+    for (options, codes, why) in [
+        (Options::default(), [201, 201, 201], "loopback may be a proxy for everybody"),
+        (
+            Options { per_address_minute: 2, limit_loopback: true, ..Options::default() },
+            [201, 201, 429],
+            "address",
+        ),
+        (
+            Options { per_submitter_hour: 2, limit_loopback: true, ..Options::default() },
+            [201, 201, 429],
+            "submitter",
+        ),
+    ] {
+        let house = House::with(options, Limits::default()).await;
+        house.certify(NAME, &[NAME]);
+        for (number, code) in codes.into_iter().enumerate() {
+            let body = report(&format!("flood-{number}"), "example.com", "Reporter");
+            let (got, answer) = send(&house, PATH, JSON, body.as_bytes()).await;
+            assert_eq!(got, code, "{why} {number}: {answer}");
+        }
+        let listed = house.store.reports(&ReportFilter::default(), None, 10).await.unwrap().rows.len();
+        assert_eq!(
+            listed,
+            codes.iter().filter(|code| **code == 201).count(),
+            "{why}: refused means not stored"
+        );
+    }
+}
