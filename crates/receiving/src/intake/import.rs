@@ -44,7 +44,7 @@ pub struct Totals {
     pub bytes: u64,
     /// Reports that are new.
     pub new: u64,
-    /// Reports that were there already.
+    /// Reports that were there already, and items that were in quarantine already.
     pub duplicates: u64,
     /// Reports that replace an earlier version.
     pub revisions: u64,
@@ -270,7 +270,7 @@ impl Totals {
         self.new += u64::from(stored.new);
         self.duplicates += u64::from(stored.duplicates);
         self.revisions += u64::from(stored.revisions);
-        self.quarantined += u64::from(stored.quarantined);
+        self.quarantined += u64::from(stored.quarantined && stored.duplicates == 0);
     }
 
     fn example(&mut self, origin: String, findings: &[Finding], otherwise: &str) {
