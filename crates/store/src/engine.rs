@@ -22,95 +22,15 @@ use sqlx::{
 use crate::migrations;
 use crate::{Result, StoreError};
 
+pub(crate) mod statement;
+
+pub(crate) use statement::{Sql, Value, statements, values};
+use statement::{columns, expand, in_batches, in_chunks};
+
 /// How long a writer waits for another process, and anyone for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
-/// Rows in one statement: few sizes, so that few statements are prepared and kept.
-const CHUNKS: [usize; 5] = [128, 32, 8, 2, 1];
-/// Bytes in one statement; more rows follow in the next.
-const CHUNK_BYTES: usize = 16 << 20;
-
-/// The text of a statement: plain, or over many rows (`{rows}` stands for the tuples of VALUES), or over
-/// a list (`{list}` stands for the inside of IN).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sql(pub(crate) &'static str);
-
-/// Names statements and lists them, so that a test can prepare each on both engines.
-macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        $($(#[$doc])* const $name: $crate::engine::Sql = $crate::engine::Sql($text);)*
-        pub(crate) const STATEMENTS: &[$crate::engine::Sql] = &[$($name),*];
-    };
-}
-pub(crate) use statements;
-
-/// A value for a placeholder. NULL keeps its type, since PostgreSQL asks for it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
-    Integer(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-}
-
-/// Values in the order of the placeholders.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::engine::Value::from($value)),*] };
-}
-pub(crate) use values;
-
-impl From<i64> for Value {
-    fn from(value: i64) -> Self {
-        Self::Integer(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(value: Option<i64>) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl From<String> for Value {
-    /// PostgreSQL refuses NUL in a text. It is replaced on both, so that both hold and find the same.
-    fn from(text: String) -> Self {
-        Self::Text(Some(if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Self {
-        text.map_or(Self::Text(None), Self::from)
-    }
-}
-
-impl From<Vec<u8>> for Value {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-impl From<&[u8]> for Value {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_owned())
-    }
-}
-
-impl Value {
-    fn size(&self) -> usize {
-        match self {
-            Self::Integer(_) | Self::Text(None) => 8,
-            Self::Text(Some(text)) => text.len(),
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-}
 
 /// A row of either engine.
 pub(crate) trait Row:
@@ -235,23 +155,8 @@ impl Write {
 
     /// Runs a statement with `{rows}` for any number of rows.
     pub(crate) async fn run_rows<const N: usize>(&mut self, sql: Sql, rows: Vec<[Value; N]>) -> Result<()> {
-        debug_assert_eq!(N, columns(sql), "{}", sql.0);
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while batch.len() < CHUNKS[0] && bytes < CHUNK_BYTES {
-                let Some(row) = rows.next() else { break };
-                bytes += row.iter().map(Value::size).sum::<usize>();
-                batch.push(row);
-            }
-            let mut batch = batch.into_iter();
-            for size in CHUNKS {
-                while batch.len() >= size {
-                    let values = batch.by_ref().take(size).flatten().collect();
-                    let text = expand(sql, size, N, self.placeholder());
-                    self.run_text(text, values).await?;
-                }
-            }
+        for (text, values) in in_batches(sql, rows, self.placeholder()) {
+            self.run_text(text, values).await?;
         }
         Ok(())
     }
@@ -333,16 +238,6 @@ where
     Ok(arguments)
 }
 
-/// Statements for a list of any length. Each is filled up by repeating a value, so that few are prepared.
-fn in_chunks(sql: Sql, list: Vec<Value>, placeholder: fn(usize) -> String) -> Vec<(String, Vec<Value>)> {
-    let statement = |chunk: &[Value]| {
-        let size = CHUNKS.into_iter().rev().find(|size| *size >= chunk.len()).unwrap_or(CHUNKS[0]);
-        let values = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size).cloned().collect();
-        (expand(sql, size, 1, placeholder), values)
-    };
-    list.chunks(CHUNKS[0]).map(statement).collect()
-}
-
 /// In SQLite, binding by name costs a search through all names, for thousands of values each time; a
 /// bare `?` costs none.
 fn placeholder_sqlite(_: usize) -> String {
@@ -351,30 +246,6 @@ fn placeholder_sqlite(_: usize) -> String {
 
 fn placeholder_postgres(at: usize) -> String {
     format!("${at}")
-}
-
-/// The text for so many rows (or list members) of so many columns.
-fn expand(sql: Sql, rows: usize, columns: usize, placeholder: fn(usize) -> String) -> String {
-    if sql.0.contains("{list}") {
-        let list: Vec<String> = (1..=rows).map(placeholder).collect();
-        return sql.0.replace("{list}", &list.join(", "));
-    }
-    if !sql.0.contains("{rows}") {
-        return sql.0.to_owned();
-    }
-    let tuples: Vec<String> = (0..rows)
-        .map(|row| {
-            let tuple: Vec<String> = (1..=columns).map(|at| placeholder(row * columns + at)).collect();
-            format!("({})", tuple.join(", "))
-        })
-        .collect();
-    sql.0.replace("{rows}", &tuples.join(", "))
-}
-
-/// How many columns an `INSERT INTO table (a, b) …` names.
-fn columns(sql: Sql) -> usize {
-    let names = sql.0.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    names.map_or(1, |(names, _)| names.split(',').count())
 }
 
 async fn open_sqlite(url: &str) -> Result<Engine> {
@@ -468,31 +339,5 @@ pub(crate) fn failure(error: sqlx::Error) -> StoreError {
         E::PoolTimedOut => StoreError::Unavailable("no connection became free in time".into()),
         E::PoolClosed => StoreError::Unavailable("it was closed".into()),
         _ => StoreError::Unavailable(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_grow_with_their_rows() {
-        let rows = Sql("INSERT INTO t (a, b) VALUES {rows} ON CONFLICT DO NOTHING");
-        assert_eq!(columns(rows), 2);
-        assert_eq!(
-            expand(rows, 2, 2, placeholder_postgres),
-            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
-        );
-        assert_eq!(
-            expand(rows, 1, 2, placeholder_sqlite),
-            "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING"
-        );
-        let list = Sql("SELECT a FROM t WHERE b IN ({list})");
-        assert_eq!(expand(list, 2, 1, placeholder_sqlite), "SELECT a FROM t WHERE b IN (?, ?)");
-    }
-
-    #[test]
-    fn nul_never_reaches_a_text() {
-        assert_eq!(Value::from("a\0b"), Value::Text(Some("a\u{fffd}b".into())));
     }
 }

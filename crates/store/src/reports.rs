@@ -9,6 +9,8 @@
 //! [`plan`] (what becomes of each, pure), [`sums`] (what changes in the sums, pure), [`write`]; all but the
 //! first in one transaction. [`read`] has the lists.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use mailward_core::rollout::Trust;
 use mailward_core::tlsrpt::Report;
@@ -183,20 +185,38 @@ impl Store {
             // Packing takes its time; others shall have theirs.
             tokio::task::yield_now().await;
         }
+        split_at_repeats(&mut prepared);
         let mut write = self.engine.write().await?;
         let mut numbers = Numbers::lock(&mut write).await?;
-        let known_items = lookup::items(&mut write, &prepared).await?;
-        let known_parts = lookup::parts(&mut write, &prepared).await?;
-        let names = intern(&mut write, &mut numbers, names(&prepared)).await?;
-        let mut plan = plan::Plan::new(known_items, known_parts);
-        for item in &prepared {
-            plan.add(item, &names, &mut numbers);
+        let mut stored = Vec::with_capacity(items.len());
+        for items in prepared.chunk_by(|_, next| next.follows) {
+            let known_items = lookup::items(&mut write, items).await?;
+            let known_parts = lookup::parts(&mut write, items, &known_items).await?;
+            let names = intern(&mut write, &mut numbers, names(items)).await?;
+            let mut plan = plan::Plan::new(known_items, known_parts);
+            for item in items {
+                plan.add(item, &names, &mut numbers);
+            }
+            plan.settle();
+            write::carry_out(&mut write, &plan, items, &mut numbers).await?;
+            stored.append(&mut plan.stored);
         }
-        plan.settle();
-        write::carry_out(&mut write, &plan, &prepared, &mut numbers).await?;
         numbers.save(&mut write).await?;
         write.commit().await?;
-        Ok(plan.stored)
+        Ok(stored)
+    }
+}
+
+/// The same bytes twice, first under a guessed submitter, then under the proven one: the second must find
+/// the first stored. Everything up to there is carried out first, within the same transaction.
+fn split_at_repeats(items: &mut [prepare::PreparedItem]) {
+    let mut seen: HashMap<[u8; 32], String> = HashMap::new();
+    for item in items {
+        item.follows = seen.get(&item.hash).is_none_or(|submitter| *submitter == item.submitter);
+        if !item.follows {
+            seen.clear();
+        }
+        seen.insert(item.hash, item.submitter.clone());
     }
 }
 

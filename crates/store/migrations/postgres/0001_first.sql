@@ -160,6 +160,7 @@ CREATE TABLE reports (
     findings TEXT NOT NULL,
     body TEXT NOT NULL
 );
+CREATE INDEX reports_item ON reports (item);
 CREATE INDEX reports_report_id ON reports (report_id_hash);
 CREATE INDEX reports_submitter ON reports (submitter, number);
 CREATE INDEX reports_failed ON reports (number) WHERE failed > 0;

@@ -10,11 +10,14 @@ use crate::engine::{Value, Write, statements, values};
 statements! {
     ITEMS = "SELECT hash, number, quarantined, trust FROM items WHERE hash IN ({list})";
     PARTS_BY_KEY = "SELECT p.report, p.domain, p.key, p.content, p.submitter, p.day, p.received_at, p.trust,
-        p.successful, p.failed, p.current, p.counted, r.organization
+        p.successful, p.failed, p.current, p.counted, r.organization, r.item
         FROM report_parts p JOIN reports r ON r.number = p.report WHERE p.key IN ({list})";
     PARTS_BY_CONTENT = "SELECT p.report, p.domain, p.key, p.content, p.submitter, p.day, p.received_at, p.trust,
-        p.successful, p.failed, p.current, p.counted, r.organization
+        p.successful, p.failed, p.current, p.counted, r.organization, r.item
         FROM report_parts p JOIN reports r ON r.number = p.report WHERE p.content IN ({list})";
+    PARTS_BY_ITEM = "SELECT p.report, p.domain, p.key, p.content, p.submitter, p.day, p.received_at, p.trust,
+        p.successful, p.failed, p.current, p.counted, r.organization, r.item
+        FROM reports r JOIN report_parts p ON p.report = r.number WHERE r.item IN ({list})";
     FAILURES = "SELECT f.policy_type, f.problem, p.result_type, f.sessions
         FROM failures f JOIN problems p ON p.number = f.problem WHERE f.report = $1 AND f.domain = $2";
 }
@@ -41,6 +44,7 @@ pub(crate) struct KnownPart {
     pub(crate) current: i64,
     pub(crate) counted: Option<i64>,
     pub(crate) organization: String,
+    pub(crate) item: i64,
 }
 
 pub(crate) async fn items(write: &mut Write, items: &[PreparedItem]) -> Result<HashMap<Vec<u8>, KnownItem>> {
@@ -52,13 +56,22 @@ pub(crate) async fn items(write: &mut Write, items: &[PreparedItem]) -> Result<H
     Ok(known.collect())
 }
 
-/// Parts stored with a key or a content of these items; and, for those that may now give way, the parts
-/// of the same content that may step in.
-pub(crate) async fn parts(write: &mut Write, items: &[PreparedItem]) -> Result<Vec<KnownPart>> {
+/// Parts stored with a key or a content of these items, and those of items that are better believed now;
+/// and, for all that may give way, the parts of the same content that may step in.
+pub(crate) async fn parts(
+    write: &mut Write,
+    items: &[PreparedItem],
+    known: &HashMap<Vec<u8>, KnownItem>,
+) -> Result<Vec<KnownPart>> {
     let prepared = || items.iter().flat_map(|item| &item.reports).flat_map(|report| &report.parts);
     let keys: HashSet<Key> = prepared().map(|part| part.key).collect();
     let contents: HashSet<Key> = prepared().map(|part| part.content).collect();
     let mut found: Vec<KnownPart> = write.all_of_list(PARTS_BY_KEY, list(keys)).await?;
+    let better = items.iter().filter_map(|item| {
+        let known = known.get(item.hash.as_slice())?;
+        (known.trust < item.trust).then(|| known.number.into())
+    });
+    found.extend(write.all_of_list::<KnownPart>(PARTS_BY_ITEM, better.collect()).await?);
     let more: HashSet<Key> = found
         .iter()
         .filter_map(|part| Key::try_from(part.content.as_slice()).ok())

@@ -5,7 +5,7 @@
 //! ids are easily guessed, and anybody can post. *Copies*: of the current parts with one content one
 //! counts, under whatever ids it came, and it counts as the best believed of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Stored;
 use super::lookup::{KnownItem, KnownPart};
@@ -16,6 +16,7 @@ use crate::names::{Numbers, next};
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedPart {
     pub(crate) report: i64,
+    pub(crate) item: i64,
     pub(crate) domain: i64,
     pub(crate) key: Key,
     pub(crate) content: Key,
@@ -66,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) parts: Vec<PlannedPart>,
     /// Reports that stand better now: trust and the item that proves it.
     pub(crate) raised: BTreeMap<i64, (i64, i64)>,
+    /// Stored reports that go: their item turned out to be from another submitter.
+    pub(crate) withdrawn: BTreeSet<i64>,
     /// One for each item.
     pub(crate) stored: Vec<Stored>,
     known_items: HashMap<Vec<u8>, KnownItem>,
@@ -87,6 +90,7 @@ impl Plan {
             let standing = Standing { current: part.current != 0, counted: part.counted, trust: part.trust };
             plan.push(PlannedPart {
                 report: part.report,
+                item: part.item,
                 domain: part.domain,
                 key,
                 content,
@@ -116,8 +120,17 @@ impl Plan {
             revisions: 0,
             quarantined: known.is_some_and(|known| known.quarantined),
         };
+        let submitter = names.get(&item.submitter).copied().unwrap_or_default();
+        if known.is_some_and(|known| !known.quarantined && known.trust > item.trust) {
+            // Known better already: a weaker look at the same bytes must not guess another submitter.
+            stored.duplicates = u32::try_from(item.reports.len()).unwrap_or(u32::MAX).max(stored.duplicates);
+            self.stored.push(stored);
+            return;
+        }
+        let moved = change == ItemChange::Update && self.withdraw(number, submitter);
         for (report_at, report) in item.reports.iter().enumerate() {
             match self.report((item, number, item_at), (report, report_at), names, numbers) {
+                Fate::New if moved => stored.duplicates += 1,
                 Fate::New => stored.new += 1,
                 Fate::Duplicate => stored.duplicates += 1,
                 Fate::Revision => stored.revisions += 1,
@@ -141,6 +154,23 @@ impl Plan {
         known.quarantined = item.quarantined;
         known.trust = known.trust.max(item.trust);
         (known.number, ItemChange::Update)
+    }
+
+    /// The signature of an item could not be tested at first, and its submitter was guessed from what the
+    /// report says. Now that it is known, what was stored under the guess goes, and is stored anew.
+    fn withdraw(&mut self, item: i64, submitter: i64) -> bool {
+        let guessed = |part: &PlannedPart| part.item == item && part.submitter != submitter;
+        let found: Vec<usize> = (0..self.parts.len()).filter(|at| guessed(&self.parts[*at])).collect();
+        for &at in &found {
+            self.retire(at);
+            let PlannedPart { key, content, report, .. } = self.parts[at];
+            self.withdrawn.insert(report);
+            for copies in [self.by_key.get_mut(&key), self.by_content.get_mut(&content)].into_iter().flatten()
+            {
+                copies.retain(|other| *other != at);
+            }
+        }
+        !found.is_empty()
     }
 
     fn report(
@@ -178,6 +208,7 @@ impl Plan {
             counts |= counted.is_some();
             self.push(PlannedPart {
                 report: number,
+                item: item_number,
                 domain: names.get(&part.part.domain).copied().unwrap_or_default(),
                 key: part.key,
                 content: part.content,

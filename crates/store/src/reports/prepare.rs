@@ -27,6 +27,8 @@ pub(crate) struct PreparedItem {
     pub(crate) quarantined: bool,
     pub(crate) findings: String,
     pub(crate) reports: Vec<PreparedReport>,
+    /// Whether it can be planned together with the item before it.
+    pub(crate) follows: bool,
 }
 
 pub(crate) struct PreparedReport {
@@ -76,6 +78,7 @@ pub(crate) fn prepare(item: &IncomingItem) -> Result<PreparedItem> {
         quarantined,
         findings: json(&item.findings)?,
         reports,
+        follows: true,
     })
 }
 

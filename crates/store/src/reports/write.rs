@@ -26,6 +26,9 @@ statements! {
     RAISE = "UPDATE reports SET trust = $2, item = $3 WHERE number = $1";
     SUPERSEDE = "UPDATE reports SET superseded = CASE WHEN EXISTS
         (SELECT 1 FROM report_parts WHERE report = $1 AND current = 1) THEN 0 ELSE 1 END WHERE number = $1";
+    DROP_FAILURES = "DELETE FROM failures WHERE report = $1";
+    DROP_PARTS = "DELETE FROM report_parts WHERE report = $1";
+    DROP_REPORT = "DELETE FROM reports WHERE number = $1";
     FIND_PROBLEMS = "SELECT hash, number, last_day FROM problems WHERE hash IN ({list})";
     ADD_PROBLEMS = "INSERT INTO problems (number, hash, domain, last_day, result_type, mx, reason) VALUES {rows}";
     TOUCH_PROBLEM = "UPDATE problems SET last_day = $2 WHERE number = $1";
@@ -110,6 +113,11 @@ pub(crate) async fn carry_out(
         }
         if let Some(trust) = now {
             sums.add(part, trust, shares, 1);
+        }
+    }
+    for report in &plan.withdrawn {
+        for sql in [DROP_FAILURES, DROP_PARTS, DROP_REPORT] {
+            write.run(sql, values![*report]).await?;
         }
     }
     write_sums(write, sums).await

@@ -62,6 +62,7 @@ contract! {
     trust::evidence_replaces_weak,
     trust::copy_lends_its_trust,
     trust::proof_brings_a_version_back,
+    trust::proof_names_the_submitter,
     observations::findings_come_and_go,
     observations::newest_is_whole_and_rounds_remain,
     evidence::everything_is_gathered,

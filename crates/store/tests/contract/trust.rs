@@ -73,3 +73,25 @@ pub async fn proof_brings_a_version_back(store: Opened) {
     let superseded: Vec<_> = rows.iter().map(|r| (r.successful, r.superseded)).collect();
     assert_eq!(superseded, [(999, true), (100, false)]);
 }
+
+pub async fn proof_names_the_submitter(store: Opened) {
+    hold(&store, "d.example").await;
+    // No resolver at first: the submitter is what the report says of itself.
+    let guessed = version(Trust::Unverified, "03-14", 100);
+    let mut proven = IncomingItem { trust: Trust::DkimVerified, ..guessed.clone() };
+    proven.submitter = "mail.r.example".into();
+    let other = version(Trust::Unverified, "03-14", 5);
+    for items in [vec![guessed.clone()], vec![other, proven.clone()], vec![guessed, proven]] {
+        let stored = store.insert_items(&items).await.unwrap();
+        let proven = stored.last().unwrap();
+        assert_eq!((proven.duplicates, proven.revisions), (u32::from(stored.len() > 1), 0));
+    }
+    let of_proven = store.reports(&Default::default(), None, 9).await.unwrap().rows;
+    let rows: Vec<_> = of_proven.iter().map(|r| (r.submitter.as_str(), r.successful, r.superseded)).collect();
+    assert_eq!(rows, [("mail.r.example", 100, false), ("r.example", 5, false)]);
+    assert_eq!(sums(&store, "d.example", "03-13").await, [100, 1, 5, 1]);
+    let problem = store.problems(None, crate::build::day("03-01"), 9).await.unwrap().remove(0);
+    assert_eq!(problem.reporters, ["mail.r.example", "r.example"]);
+    let reporters = store.reporters(None, 9).await.unwrap();
+    assert_eq!(reporters.iter().map(|r| r.reports).collect::<Vec<_>>(), [1, 1]);
+}
