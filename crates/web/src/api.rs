@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use jiff::civil::Date;
 use mailward_core::PolicyDomain;
-use mailward_core::finding::catalogue;
+use mailward_core::explain::Explanation;
 use mailward_store::reports::{ReportFilter, StoredReport};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -211,17 +211,6 @@ async fn quarantine(State(app): State<App>, Query(part): Query<Part>) -> Answer 
     Ok(Json(json!({"schema": "mailward.quarantine/1", "items": page.rows, "next": page.next})))
 }
 
-async fn explain(Path(id): Path<String>) -> Answer {
-    let entry = catalogue::entry(&id.to_uppercase()).ok_or_else(|| {
-        Failure::NotFound(format!(
-            "{:?} is no finding, result type or reason that mailward knows.",
-            words::cut(&id, 80)
-        ))
-    })?;
-    Ok(Json(json!({
-        "schema": "mailward.explain/1",
-        "id": id,
-        "names": [entry.id],
-        "title": entry.title,
-    })))
+async fn explain(Path(id): Path<String>) -> Result<Json<Explanation>, DocumentFailure> {
+    Ok(Json(pages::read_explanation(&id)?))
 }

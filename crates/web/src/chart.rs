@@ -294,7 +294,8 @@ fn sentence(day: &SessionDay) -> String {
 /// Failed sessions by day as a small picture in a list; without any, a plain line.
 pub(crate) fn sparkline(failed: &[u64]) -> Markup {
     let most = failed.iter().copied().max().unwrap_or(0);
-    let mut path = format!("M0 19h{}v1H0z", failed.len() * 3);
+    let width = failed.len() * 3;
+    let mut path = String::new();
     for (index, sessions) in failed.iter().enumerate().filter(|(_, n)| **n > 0) {
         let height = (18.0 * (*sessions as f64 / most as f64)).max(2.0).round();
         let _ = write!(path, "M{} {}h2v{height}h-2z", index * 3, 20.0 - height);
@@ -304,8 +305,8 @@ pub(crate) fn sparkline(failed: &[u64]) -> Markup {
         _ => format!("failed sessions a day, {} days, at most {}", failed.len(), words::count(most)),
     };
     Safe(format!(
-        "<svg class=\"spark\" viewBox=\"0 0 {} 20\" role=\"img\" aria-label=\"{label}\"><path d=\"{path}\"/></svg>",
-        failed.len() * 3
+        "<svg class=\"spark\" viewBox=\"0 0 {width} 20\" role=\"img\" aria-label=\"{label}\"><path class=\"base\" \
+         d=\"M0 19h{width}v1H0z\"/><path d=\"{path}\"/></svg>"
     ))
 }
 

@@ -18,6 +18,7 @@ mod reports;
 mod settings;
 mod today;
 
+pub(crate) use explain::read as read_explanation;
 pub(crate) use report::{attachment, read as read_report};
 
 pub(crate) fn router() -> Router<App> {

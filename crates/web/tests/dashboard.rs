@@ -145,7 +145,9 @@ async fn every_page_is_whole_and_safe() {
         }
         assert!(html.len() < 100 * 1024, "{path} weighs {} bytes", html.len());
         assert!(
-            answer.header(header::CONTENT_SECURITY_POLICY).starts_with("default-src 'none'; style-src 'self'")
+            answer
+                .header(header::CONTENT_SECURITY_POLICY)
+                .starts_with("default-src 'none'; style-src 'self'")
         );
         assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
         assert_eq!(answer.header(header::CACHE_CONTROL), "no-store", "{path}");
@@ -248,7 +250,9 @@ async fn an_empty_store_teaches() {
     let world = world(Access::Open, false).await;
     let html = world.page("/").await;
     assert!(html.contains("mailward domain add example.com"));
-    for path in ["/domains", "/problems", "/reports", "/reports/reporters", "/reports/quarantine", "/settings"] {
+    for path in
+        ["/domains", "/problems", "/reports", "/reports/reporters", "/reports/quarantine", "/settings"]
+    {
         let html = world.page(path).await;
         assert_eq!(html.matches("<h1").count(), 1, "{path}");
     }
@@ -326,7 +330,9 @@ async fn strangers_see_nothing() {
     let world = world(Access::Token, true).await;
     let (secret, sha256) = mailward_web::new_token().unwrap();
     world.store.add_token("bert", &sha256, seed::now()).await.unwrap();
-    let get = |path: &str| Request::get(path).header(header::HOST, "mail.example:8460").body(Body::empty()).unwrap();
+    let get = |path: &str| {
+        Request::get(path).header(header::HOST, "mail.example:8460").body(Body::empty()).unwrap()
+    };
     let (stranger, local) = ("203.0.113.9:40000", "127.0.0.1:40000");
     for path in pages(&world).await {
         for peer in [stranger, local] {
@@ -395,7 +401,11 @@ async fn a_token_opens_the_dashboard_until_it_is_removed() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("Log out") && page.text.contains("bert"));
     world.store.remove_token("bert").await.unwrap();
-    assert_eq!(world.ask(with("/"), peer).await.status, StatusCode::SEE_OTHER, "the session ends with the token");
+    assert_eq!(
+        world.ask(with("/"), peer).await.status,
+        StatusCode::SEE_OTHER,
+        "the session ends with the token"
+    );
 }
 
 #[tokio::test]
@@ -426,7 +436,8 @@ async fn every_document_is_described_and_every_description_answers() {
             .replace("{id}", "STS-MX-001");
         let answer = world.get(&asked).await;
         assert_eq!(answer.status, StatusCode::OK, "{asked}: {}", answer.text);
-        let reference = &operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+        let reference =
+            &operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
         if let Some(name) = reference.as_str().and_then(|r| r.rsplit('/').next()) {
             let schema = &openapi["components"]["schemas"][name];
             let document = answer.json();

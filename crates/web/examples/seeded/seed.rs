@@ -417,7 +417,8 @@ fn weak() -> Vec<IncomingItem> {
     let who = ("Anonymous Relay", "relay.example", "postmaster@relay.example");
     (1..6)
         .map(|back| {
-            let failures = vec![failure(ResultType::ValidationFailure, "mx1.brandt-werke.example", 900, None)];
+            let failures =
+                vec![failure(ResultType::ValidationFailure, "mx1.brandt-werke.example", 900, None)];
             let domain = name("brandt-werke.example");
             item(&who, &domain, day(back), back, (12, failures), (Trust::Unauthenticated, "none"))
         })
@@ -433,7 +434,8 @@ fn hostile() -> IncomingItem {
         u64::MAX / 4096,
         Some("javascript:alert(document.cookie)"),
     );
-    bad.additional_information = Some(format!("=HYPERLINK(\"http://attacker.example\") {}", "A".repeat(4_000)));
+    bad.additional_information =
+        Some(format!("=HYPERLINK(\"http://attacker.example\") {}", "A".repeat(4_000)));
     bad.receiving_mx_helo = Some("bell\u{7}escape\u{1b}[31m".into());
     let domain = name("verein-sued.example");
     let mut item = item(&who, &domain, day(3), 3, (1, vec![bad]), (Trust::Unverified, "fail"));
@@ -451,7 +453,9 @@ fn hostile() -> IncomingItem {
 fn broken() -> IncomingItem {
     let message = "the gzip data ends in the middle of a block after 2,048 bytes";
     IncomingItem {
-        raw: b"From: <script>alert(3)</script>@attacker.example\r\nSubject: Report Domain: \xff\r\n\r\ncut off".to_vec(),
+        raw:
+            b"From: <script>alert(3)</script>@attacker.example\r\nSubject: Report Domain: \xff\r\n\r\ncut off"
+                .to_vec(),
         source: "maildir".into(),
         origin: "/var/mail/tls-rpt/new/1795500000.M1P2.mx".into(),
         received_at: ago(30),

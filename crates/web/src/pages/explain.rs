@@ -4,7 +4,9 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
-use mailward_core::finding::catalogue::{self, Entry};
+use mailward_core::explain::{self, Explanation};
+use mailward_core::finding::catalogue;
+use mailward_core::tlsrpt::ResultType;
 
 use crate::App;
 use crate::access::Visitor;
@@ -13,20 +15,30 @@ use crate::frame::{Frame, Part, html};
 use crate::state::State;
 use crate::words::{self, Markup};
 
+/// Name, worst severity, title of what can be explained.
+type Row = (String, Option<Markup>, String);
+
 #[derive(Template)]
 #[template(path = "explain_index.html")]
 struct IndexPage {
     frame: Frame,
-    families: Vec<(&'static str, Vec<(&'static str, Markup, &'static str)>)>,
+    families: Vec<(&'static str, Vec<Row>)>,
 }
 
 pub(super) async fn index(
     Shared(app): Shared<App>,
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Response, PageFailure> {
-    let mut families: Vec<(&'static str, Vec<(&'static str, Markup, &'static str)>)> = Vec::new();
+    let types = ResultType::REGISTERED
+        .iter()
+        .map(|t| {
+            (t.as_str().to_owned(), None, explain::explain(t.as_str()).map(|e| e.title).unwrap_or_default())
+        })
+        .collect();
+    let mut families: Vec<(&'static str, Vec<Row>)> = vec![("what reporters call it (RFC 8460)", types)];
     for entry in catalogue::ENTRIES {
-        let row = (entry.id, State::from(entry.severity).with_word(entry.severity.as_str()), entry.title);
+        let severity = State::from(entry.severity).with_word(entry.severity.as_str());
+        let row = (entry.id.to_owned(), Some(severity), entry.title.to_owned());
         match families.iter_mut().find(|(name, _)| *name == entry.family) {
             Some((_, rows)) => rows.push(row),
             None => families.push((entry.family, vec![row])),
@@ -42,9 +54,10 @@ pub(super) async fn index(
 #[template(path = "explain.html")]
 struct ExplainPage {
     frame: Frame,
-    id: String,
-    entry: &'static Entry,
-    severity: Markup,
+    explanation: Explanation,
+    severity: Option<Markup>,
+    severity_when: &'static str,
+    stands_for: Option<(String, String)>,
 }
 
 pub(super) async fn show(
@@ -52,17 +65,28 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Result<Response, PageFailure> {
-    let entry = catalogue::entry(&id.to_uppercase()).ok_or_else(|| {
-        Failure::NotFound(format!(
-            "{:?} is no finding, result type or reason that mailward knows.",
-            words::cut(&id, 80)
-        ))
-    })?;
-    let frame = Frame::new(entry.id, Part::Problems, &visitor, app.now())
+    let explanation = read(&id)?;
+    let name = explanation.names.first().unwrap_or(&explanation.id).clone();
+    let entry = catalogue::entry(&name);
+    let stands_for = explanation.stands_for.clone();
+    let frame = Frame::new(&*name, Part::Problems, &visitor, app.now())
         .crumb("Problems", "/problems")
         .crumb("What every finding means", "/explain")
-        .here(entry.id)
-        .document(format!("/api/explain/{}", entry.id));
-    let severity = State::from(entry.severity).with_word(entry.severity.as_str());
-    Ok(html(&ExplainPage { frame, id: entry.id.to_owned(), entry, severity }))
+        .here(&*name)
+        .document(format!("/api/explain/{}", words::query_value(&name)));
+    Ok(html(&ExplainPage {
+        frame,
+        severity: entry.map(|e| State::from(e.severity).with_word(e.severity.as_str())),
+        severity_when: entry.map_or("", |e| e.severity_when),
+        stands_for: stands_for.map(|to| (format!("/explain/{}", words::query_value(&to)), to)),
+        explanation,
+    }))
+}
+
+/// The explanation of a name in an address.
+pub(crate) fn read(id: &str) -> Result<Explanation, Failure> {
+    explain::explain(id).map_err(|unknown| {
+        let unknown = words::cut(&unknown.to_string(), 400);
+        Failure::NotFound(format!("Nothing to explain: {unknown}"))
+    })
 }
