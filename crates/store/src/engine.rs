@@ -268,6 +268,9 @@ async fn open_sqlite(url: &str) -> Result<Engine> {
             .await
             .map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
     }
+    if !in_memory {
+        keep_private(options.get_filename()).await;
+    }
     let pool = |size| {
         PoolOptions::<Sqlite>::new()
             .max_connections(size)
@@ -285,6 +288,12 @@ async fn open_sqlite(url: &str) -> Result<Engine> {
         pool(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "on"))
     };
     Ok(Engine::Sqlite { readers, writer })
+}
+
+/// Makes a new database readable by its owner alone; SQLite gives its other files the same mode. Where that
+/// fails, opening fails as well, and says why.
+async fn keep_private(file: &std::path::Path) {
+    let _ = tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).await;
 }
 
 /// Turning a new file into WAL needs it alone, and SQLite does not wait for that by itself.

@@ -61,13 +61,16 @@ impl Store {
         Ok(Self { engine: Engine::open(url).await? })
     }
 
-    /// A cheap question, for `/healthz`.
+    /// A cheap question, for `/healthz`. Answers within three seconds, for who asks does not wait longer.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn ping(&self) -> Result<()> {
-        self.engine.optional::<(i64,)>(PING, values![]).await?;
-        Ok(())
+        let asked = self.engine.optional::<(i64,)>(PING, values![]);
+        match tokio::time::timeout(std::time::Duration::from_secs(3), asked).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(StoreError::Unavailable("it does not answer".to_owned())),
+        }
     }
 
     /// Waits for writes and closes.

@@ -56,7 +56,10 @@ async fn first_token(context: &Context, daemon: &Daemon) -> Result<()> {
 }
 
 async fn reload(context: &Context, daemon: &Daemon) {
-    tell_systemd(&[sd_notify::NotifyState::Reloading]);
+    // With Type=notify-reload, systemd wants to know since when.
+    let mut reloading = vec![sd_notify::NotifyState::Reloading];
+    reloading.extend(sd_notify::NotifyState::monotonic_usec_now());
+    tell_systemd(&reloading);
     daemon.reload().await;
     match config::load(context.global.config.as_deref(), &context.global.set) {
         Ok(loaded) if loaded.config == context.loaded.config => {

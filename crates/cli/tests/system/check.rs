@@ -91,7 +91,7 @@ fn another_day_and_another_threshold() {
     assert!(expired >= 2, "mail server and policy host: {later}");
 
     let mx = world.good_domain("soon.test").unwrap();
-    world.mx_hosts.set_certificate(mx, world.ca.issue(&["mx1.soon.test"], CertificateKind::EndsSoon));
+    world.mx_hosts.set_certificate(mx, world.ca.issue_with_days_left(&["mx1.soon.test"], 14));
     let document = in_world(&world, &["check", "--json", "soon.test"]).exits(0).json();
     assert_eq!(document["summary"]["worst"], "warning", "{document}");
     in_world(&world, &["check", "--fail-on", "warning", "soon.test"]).exits(1);
@@ -111,15 +111,13 @@ fn mail_servers_are_left_alone_when_asked() {
 #[test]
 fn what_cannot_be_tested_is_not_called_broken() {
     let world = configured();
-    // A host that nobody answers for: TEST-NET-1 has no route, or swallows everything.
+    // Nobody can connect to a group of hosts: the system says so without a packet.
     world.good_domain("far.test").unwrap();
-    world.set("mx1.far.test", "A", &["192.0.2.1"]).unwrap();
-    let began = Instant::now();
+    world.set("mx1.far.test", "A", &["224.0.0.1"]).unwrap();
     let far = in_world(&world, &["check", "--json", "far.test"]).exits(3).json();
     assert!(ids(&far).contains(&"SMTP-016"), "{:?}", ids(&far));
     assert_eq!(far["summary"]["worst"], "untested");
     assert!(!far["findings"].as_array().unwrap().iter().any(|f| f["severity"] == "error"), "{far}");
-    assert!(began.elapsed() < Duration::from_secs(60));
 
     // No resolver at all.
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -10,10 +10,18 @@
     reason = "the binary under test runs on the system's clock, so tests do"
 )]
 
+mod browser;
 mod check;
 mod command;
 mod config;
+mod crash;
+mod daemon;
 mod explain;
+mod held;
+mod http;
 mod lint;
 mod mail_world;
+mod postgres;
+mod scenarios;
+mod serve;
 mod wait;
