@@ -151,12 +151,11 @@ async fn identify(app: &App, headers: &HeaderMap, peer: Option<IpAddr>) -> Resul
             Some(token) => return Ok(Visitor::Named(token.name)),
             None => app.attempts.count(peer, now),
         }
-    } else if let Some(session) = cookie(headers) {
-        if let Some(token) = app.sessions.token(session, now)
-            && let Some(token) = app.store.token(&token, now).await?
-        {
-            return Ok(Visitor::Named(token.name));
-        }
+    } else if let Some(session) = cookie(headers)
+        && let Some(token) = app.sessions.token(session, now)
+        && let Some(token) = app.store.token(&token, now).await?
+    {
+        return Ok(Visitor::Named(token.name));
     }
     if !is_loopback(peer, headers) {
         return Ok(Visitor::Stranger);

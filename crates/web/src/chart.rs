@@ -95,7 +95,7 @@ pub(crate) fn columns(
 ) -> Markup {
     let mut svg = String::with_capacity(8 * 1024);
     let legend = legend(days);
-    let most = days.iter().map(|day| total(day)).max().unwrap_or(0).max(1);
+    let most = days.iter().map(total).max().unwrap_or(0).max(1);
     let top = nice(most);
     let plot = Plot { size, days: days.len().max(1), top };
     let label = format!(

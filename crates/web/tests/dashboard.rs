@@ -1,5 +1,7 @@
 //! The pages and documents over a seeded store, asked as a browser or a script asks.
 
+#![allow(clippy::unwrap_used)] // a test that cannot be set up has failed
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
