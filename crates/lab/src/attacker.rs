@@ -4,17 +4,15 @@
 //! Whoever stands in the path is a real proxy with real connections; a forged MX answer comes from a
 //! real resolver at another address.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::address::{listen, only_loopback};
 use crate::dns::Poison;
+use crate::paths::{Attacker, Reach};
 use crate::world::World;
 
 /// What an attacker does to connections.
@@ -24,78 +22,6 @@ pub enum Tampering {
     StripStarttls,
     /// Puts this line behind the 220 to STARTTLS, in the same segment.
     Inject(String),
-}
-
-/// Switches one attacker on and off. At first it is off.
-#[derive(Clone)]
-pub struct Attacker {
-    active: Arc<AtomicBool>,
-}
-
-impl Attacker {
-    /// From now on it attacks.
-    pub fn attack(&self) {
-        self.active.store(true, Ordering::SeqCst);
-    }
-
-    /// It lets everything pass.
-    pub fn relent(&self) {
-        self.active.store(false, Ordering::SeqCst);
-    }
-}
-
-struct Placed {
-    attacker: Attacker,
-    senders: HashSet<String>,
-    reach: Reach,
-}
-
-enum Reach {
-    /// Connections to the first address go to the second instead.
-    Path(SocketAddr, SocketAddr),
-    /// This resolver is used instead.
-    Resolver(SocketAddr),
-}
-
-/// The ways that senders take.
-#[derive(Clone, Default)]
-pub(crate) struct Paths {
-    placed: Arc<Mutex<Vec<Arc<Placed>>>>,
-}
-
-impl Paths {
-    fn active(&self, sender: &str) -> Vec<Arc<Placed>> {
-        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        let stands =
-            |p: &&Arc<Placed>| p.attacker.active.load(Ordering::SeqCst) && p.senders.contains(sender);
-        placed.iter().filter(stands).cloned().collect()
-    }
-
-    /// Where a connection of this sender to an address really goes.
-    pub(crate) fn route(&self, sender: &str, to: SocketAddr) -> SocketAddr {
-        let diverted = self.active(sender).iter().find_map(|p| match p.reach {
-            Reach::Path(victim, proxy) if victim == to => Some(proxy),
-            _ => None,
-        });
-        diverted.unwrap_or(to)
-    }
-
-    /// The resolver that this sender believes, instead of the given one.
-    pub(crate) fn resolver(&self, sender: &str, true_one: SocketAddr) -> SocketAddr {
-        let poisoned = self.active(sender).iter().find_map(|p| match p.reach {
-            Reach::Resolver(server) => Some(server),
-            Reach::Path(..) => None,
-        });
-        poisoned.unwrap_or(true_one)
-    }
-
-    fn place(&self, senders: &[&str], reach: Reach) -> Attacker {
-        let attacker = Attacker { active: Arc::default() };
-        let senders = senders.iter().map(|&s| s.to_owned()).collect();
-        let placed = Placed { attacker: attacker.clone(), senders, reach };
-        self.placed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(placed));
-        attacker
-    }
 }
 
 impl World {

@@ -8,9 +8,11 @@
 
 pub mod address;
 pub mod attacker;
+mod bench;
 pub mod ca;
 pub mod clock;
 pub mod dns;
+mod paths;
 pub mod policy_host;
 pub mod product;
 pub mod scenario;
@@ -19,10 +21,11 @@ pub mod smtp;
 mod tls;
 pub mod world;
 
-pub use attacker::{Attacker, Tampering};
+pub use attacker::Tampering;
 pub use ca::{CertificateAuthority, CertificateKind, Identity};
 pub use clock::WorldClock;
 pub use dns::{Dns, Fault, Poison, Security};
+pub use paths::Attacker;
 pub use policy_host::{Answer, PolicyHosts};
 pub use product::{Product, ProductError, ProductResult};
 pub use scenario::Scenario;

@@ -29,10 +29,10 @@ use rustls::pki_types::CertificateDer;
 pub use policy::Policy;
 pub use tls::Failure;
 
-use crate::attacker::Paths;
 use crate::clock::WorldClock;
 use crate::dns::Security;
 use crate::dns::ask::{Flags, ask};
+use crate::paths::Paths;
 use crate::scenario::{Outcome, SenderSpec};
 use crate::world::World;
 use https::{Trust, exchange};

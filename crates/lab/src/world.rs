@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Runtime;
 
 use crate::address::{Network, Ports};
-use crate::attacker::Paths;
 use crate::ca::{CertificateAuthority, CertificateKind, Identity};
 use crate::clock::WorldClock;
 use crate::dns::{self, Dns, DnsEditError, Listener, Poison, Security};
+use crate::paths::Paths;
 use crate::policy_host::{Answer, PolicyHosts};
 use crate::smtp::{Behaviour, MxHosts};
 use crate::tls;

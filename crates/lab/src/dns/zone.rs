@@ -96,7 +96,7 @@ impl Zone {
 
     /// Delegates a zone below this one: NS, and DS unless the child is unsigned.
     pub(crate) fn delegate(&mut self, child: &Self) {
-        self.records.retain(|owner, _| !owner.is_within(&child.apex));
+        self.take_below(&child.apex);
         if let Some(ns) = child.records.get(&child.apex).and_then(|sets| sets.get(&rtype::NS)) {
             self.put(&child.apex, rtype::NS, ns.clone());
         }

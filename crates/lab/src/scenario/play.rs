@@ -207,7 +207,7 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
         self.stage.mx.get(host).copied().ok_or_else(|| Wrong(format!("{host} is no MX host here")))
     }
 
-    fn attacker(&self, name: &str) -> Result<&crate::attacker::Attacker, Wrong> {
+    fn attacker(&self, name: &str) -> Result<&crate::paths::Attacker, Wrong> {
         self.stage.attackers.get(name).ok_or_else(|| Wrong(format!("{name} is no attacker here")))
     }
 

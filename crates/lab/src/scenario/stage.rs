@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{AttackSpec, Scenario, ZoneSpec};
-use crate::attacker::{Attacker, Tampering};
+use crate::attacker::Tampering;
+use crate::paths::Attacker;
 use crate::sender::Sender;
 use crate::world::{World, WorldOptions};
 
