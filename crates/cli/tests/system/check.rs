@@ -178,7 +178,8 @@ fn three_hundred_domains_from_a_file() {
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     let lines = ran.lines();
     let mut seen: Vec<&str> = lines.iter().map(|l| l["domain"].as_str().unwrap()).collect();
-    (seen.sort_unstable(), names.sort_unstable());
+    seen.sort_unstable();
+    names.sort_unstable();
     assert_eq!(seen, names, "each once");
     assert!(lines.iter().all(|l| l["summary"]["mta_sts"] == "enforce" && l["schema"] == "mailward.check/1"));
 
