@@ -121,6 +121,8 @@ impl Monitor {
         let mut schedule = Schedule::new(self.interval, SOON_AT_MOST_EVERY);
         let mut looks: JoinSet<(PolicyDomain, Result<(), StoreError>)> = JoinSet::new();
         let mut version = None;
+        // The database failed us; its next answer makes that good.
+        let mut failed = false;
         let mut list = tokio::time::interval(LIST_EVERY);
         list.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -140,8 +142,16 @@ impl Monitor {
             tokio::select! {
                 () = stop.requested() => return,
                 _ = list.tick() => match self.update(&mut schedule, version).await {
-                    Ok(seen) => version = Some(seen),
-                    Err(error) => self.status.fails(error.to_string()),
+                    Ok(seen) => {
+                        version = Some(seen);
+                        if std::mem::take(&mut failed) {
+                            self.status.works();
+                        }
+                    }
+                    Err(error) => {
+                        failed = true;
+                        self.status.fails(error.to_string());
+                    }
                 },
                 Some(ask) = self.requests.1.recv() => match ask {
                     Ask::Now(Some(domain)) => schedule.now(&domain, Instant::now()),
@@ -156,6 +166,9 @@ impl Monitor {
                     }
                     Ok((domain, Err(error))) => {
                         schedule.done(&domain, Instant::now());
+                        // What was seen is lost: not for a whole interval.
+                        schedule.soon(&domain, Instant::now());
+                        failed = true;
                         self.status.fails(error.to_string());
                     }
                     Err(error) => {
