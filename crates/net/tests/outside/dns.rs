@@ -235,6 +235,8 @@ async fn aliases_are_followed_and_the_weakest_link_counts() {
                 .answer("three.example", TXT, 300, &txt(b"end")),
             // In parts: asked for again.
             "part.example" => reply.secure().answer("part.example", CNAME, 50, &wire_name("rest.example")),
+            "weak.example" => reply.answer("weak.example", CNAME, 50, &wire_name("strong.example")),
+            "strong.example" => reply.secure().answer("strong.example", TXT, 300, &txt(b"end")),
             "rest.example" => reply.answer("rest.example", TXT, 300, &txt(b"end")),
             "nowhere.example" => reply
                 .rcode(NXDOMAIN)
@@ -254,6 +256,7 @@ async fn aliases_are_followed_and_the_weakest_link_counts() {
     for (text, status, denial, ttl, aliases) in [
         ("one.example", DnssecStatus::Secure, None, 100, "one.example>two.example two.example>three.example"),
         ("part.example", DnssecStatus::Insecure, None, 50, "part.example>rest.example"),
+        ("weak.example", DnssecStatus::Insecure, None, 50, "weak.example>strong.example"),
         ("nowhere.example", DnssecStatus::Secure, Some(Denial::NxDomain), 50, "nowhere.example>gone.example"),
         ("stranger.example", DnssecStatus::Insecure, Some(Denial::NoData), 9, ""),
     ] {
