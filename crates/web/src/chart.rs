@@ -23,19 +23,19 @@ pub(crate) struct Mark {
     pub(crate) day: Date,
 }
 
-/// The drawing's size in its own units, and the prefix that keeps its pattern names apart from those
-/// of the other drawing on the page.
+/// The drawing's size in its own units, and how many dates its axis has room for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
-    prefix: &'static str,
+    class: &'static str,
+    dates: usize,
     width: f64,
     height: f64,
 }
 
 /// For a desk.
-pub(crate) const WIDE: Size = Size { prefix: "w", width: 1000.0, height: 236.0 };
+pub(crate) const WIDE: Size = Size { class: "wide", dates: 14, width: 1000.0, height: 236.0 };
 /// For a phone.
-pub(crate) const NARROW: Size = Size { prefix: "n", width: 340.0, height: 220.0 };
+pub(crate) const NARROW: Size = Size { class: "narrow", dates: 5, width: 340.0, height: 220.0 };
 
 const LEFT: f64 = 44.0;
 const RIGHT: f64 = 8.0;
@@ -79,7 +79,7 @@ fn segments(day: &SessionDay) -> Vec<(String, u64)> {
 
 /// A swatch for the legend: 0 is "passed".
 pub(crate) fn swatch(pattern: usize) -> Markup {
-    let fill = if pattern == 0 { String::new() } else { format!(" fill=\"url(#w{pattern})\"") };
+    let fill = if pattern == 0 { String::new() } else { format!(" fill=\"url(#p{pattern})\"") };
     Safe(format!(
         "<svg class=\"swatch\" viewBox=\"0 0 16 16\" aria-hidden=\"true\"><rect class=\"s{pattern}\"{fill} \
          width=\"16\" height=\"16\"/></svg>"
@@ -106,11 +106,8 @@ pub(crate) fn columns(
     let _ = write!(
         svg,
         "<svg class=\"chart {}\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{label}\">",
-        if size.prefix == "w" { "wide" } else { "narrow" },
-        size.width,
-        size.height
+        size.class, size.width, size.height
     );
-    patterns(&mut svg, size.prefix);
     plot.axis(&mut svg);
     for (index, day) in days.iter().enumerate() {
         plot.column(&mut svg, index, day, &legend);
@@ -166,7 +163,9 @@ fn nice(most: u64) -> u64 {
     }
 }
 
-fn patterns(svg: &mut String, prefix: &str) {
+/// The patterns, once for every chart and legend of a page, in a drawing of no size: one that is not
+/// displayed would take its patterns with it.
+pub(crate) fn patterns() -> Markup {
     const SHAPES: [&str; PATTERNS] = [
         "M-2 2 2 -2M-2 10 10 -2M6 10 10 6",
         "M2 2h1M6 6h1",
@@ -174,16 +173,18 @@ fn patterns(svg: &mut String, prefix: &str) {
         "M0 2h8M0 6h8",
         "M0 4h8M4 0v8",
     ];
-    svg.push_str("<defs>");
+    let mut svg =
+        String::from("<svg class=\"patterns\" width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>");
     for (index, shape) in SHAPES.iter().enumerate() {
         let n = index + 1;
         let _ = write!(
             svg,
-            "<pattern id=\"{prefix}{n}\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\"><rect \
+            "<pattern id=\"p{n}\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\"><rect \
              class=\"p{n}\" width=\"8\" height=\"8\"/><path class=\"hatch\" d=\"{shape}\"/></pattern>"
         );
     }
-    svg.push_str("</defs>");
+    svg.push_str("</defs></svg>");
+    Safe(svg)
 }
 
 struct Plot {
@@ -232,11 +233,7 @@ impl Plot {
         let _ = write!(svg, "<g><title>{}</title>", visible::markup(&sentence(day)));
         let mut rect = |y: &mut f64, height: f64, class: usize| {
             *y -= height;
-            let fill = if class == 0 {
-                String::new()
-            } else {
-                format!(" fill=\"url(#{}{class})\"", self.size.prefix)
-            };
+            let fill = if class == 0 { String::new() } else { format!(" fill=\"url(#p{class})\"") };
             let _ = write!(
                 svg,
                 "<rect class=\"s{class}\"{fill} x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
@@ -269,7 +266,7 @@ impl Plot {
     }
 
     fn dates(&self, svg: &mut String, days: &[SessionDay]) {
-        let every = days.len().div_ceil(if self.size.prefix == "w" { 14 } else { 5 }).max(1);
+        let every = days.len().div_ceil(self.size.dates).max(1);
         for (index, day) in days.iter().enumerate().filter(|(index, _)| index % every == 0) {
             let _ = write!(
                 svg,
@@ -331,7 +328,7 @@ mod tests {
     #[test]
     fn a_single_failure_is_seen_beside_a_million() {
         let svg = columns(&[day(1, 1_000_000, &[("certificate-expired", 1)])], &[], None, WIDE).0;
-        assert!(svg.contains("class=\"s1\" fill=\"url(#w1)\""), "{svg}");
+        assert!(svg.contains("class=\"s1\" fill=\"url(#p1)\""), "{svg}");
         assert!(svg.contains("height=\"4.0\""), "{svg}");
         assert!(svg.contains("certificate-expired 1</title>"), "{svg}");
     }

@@ -56,6 +56,16 @@ pub(crate) struct PublishedRecord {
     pub(crate) found: Vec<String>,
 }
 
+impl PublishedRecord {
+    /// What is known of it, in words.
+    pub(crate) fn words(&self) -> &'static str {
+        match self.seen {
+            Seen::Yes if self.record.value.is_empty() => "the world sees an address",
+            seen => seen.words(),
+        }
+    }
+}
+
 /// The records of a domain in the order in which they go live.
 pub(crate) fn of(
     held: &HeldDomain,

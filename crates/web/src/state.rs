@@ -56,13 +56,15 @@ impl State {
     }
 }
 
-impl From<Severity> for State {
-    fn from(severity: Severity) -> Self {
-        match severity {
-            Severity::Error => Self::Broken,
-            Severity::Warning => Self::Look,
-            Severity::Untested => Self::Unknown,
-            Severity::Info => Self::Holds,
+/// A severity as shape and word. What is only worth knowing is neither good nor bad and gets no colour.
+pub(crate) fn severity_badge(severity: Severity) -> Markup {
+    let word = severity.as_str();
+    match severity {
+        Severity::Error => State::Broken.with_word(word),
+        Severity::Warning => State::Look.with_word(word),
+        Severity::Untested => State::Unknown.with_word(word),
+        Severity::Info => {
+            Safe(format!("<span class=\"state info\"><i aria-hidden=\"true\">·</i> {word}</span>"))
         }
     }
 }

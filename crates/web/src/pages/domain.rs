@@ -26,7 +26,6 @@ mod problem;
 use mx::Mx;
 use policies::Policy;
 use problem::ProblemGroup;
-pub(super) use problem::days as days_of;
 
 #[derive(Deserialize, Default)]
 pub(crate) struct Asked {
@@ -56,6 +55,7 @@ struct RecordRow {
 struct FindingRow {
     id: String,
     badge: Markup,
+    error: bool,
     subject: String,
     message: String,
     consequence: String,
@@ -99,6 +99,7 @@ struct DomainPage {
     mode_since: Markup,
     days: i64,
     spans: Vec<(String, i64, bool)>,
+    patterns: Markup,
     wide: Markup,
     narrow: Markup,
     legend: Vec<(Markup, String, String)>,
@@ -113,6 +114,7 @@ struct DomainPage {
     records: Vec<RecordRow>,
     mx: Vec<Mx>,
     findings: Vec<FindingRow>,
+    notes: Vec<FindingRow>,
     gone: Vec<FindingRow>,
     policies: Vec<Policy>,
     reporters: Vec<(String, String, Markup, String, Markup)>,
@@ -143,6 +145,8 @@ pub(super) async fn show(
     let narrow_from = sheet.days.len().saturating_sub(14);
     let (findings, gone): (Vec<_>, Vec<_>) =
         sheet.findings.iter().partition(|tracked| tracked.gone.is_none());
+    let (notes, findings): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|tracked| tracked.finding.severity == Severity::Info);
     let finding = |tracked: &mailward_store::observations::TrackedFinding| finding_row(tracked, now);
     let page = DomainPage {
         headline: headline(&sheet, &app.gate, now),
@@ -161,6 +165,7 @@ pub(super) async fn show(
         mode_since: words::moment(sheet.held.mode_since, now).tag(),
         days,
         spans: [7, 28, 90].map(|n| (format!("/domains/{domain}?days={n}#sessions"), n, n == days)).into(),
+        patterns: chart::patterns(),
         wide: chart::columns(&sheet.days, &drawn, Some(sheet.judgement.window.0), chart::WIDE),
         narrow: chart::columns(
             &sheet.days[narrow_from..],
@@ -173,13 +178,14 @@ pub(super) async fn show(
         totals: totals(&sheet),
         weak: weak(&sheet),
         day_rows: sheet.days.iter().rev().map(day_row).collect(),
-        problems: sheet.problems.iter().map(|problem| ProblemGroup::new(problem, &sheet, now)).collect(),
+        problems: problem::groups(&sheet, now),
         gate: gate(&sheet.judgement),
         would_defer: would_defer(&sheet.judgement),
         hints: sheet.judgement.hints.clone(),
         records: records(&sheet),
         mx: sheet.observation.as_ref().map(|seen| mx::rows(&seen.audit, now)).unwrap_or_default(),
         findings: findings.into_iter().map(finding).collect(),
+        notes: notes.into_iter().map(finding).collect(),
         gone: gone.into_iter().map(finding).collect(),
         policies: policies::rows(&sheet.policies, now),
         reporters: reporters(&sheet, now),
@@ -219,16 +225,20 @@ fn verdict_word(verdict: &Verdict) -> &'static str {
 /// The answer to "may I enforce?", in words.
 fn verdict(judgement: &Judgement, mode: &str) -> String {
     let names = |numbers: &[u8]| numbers.iter().map(|n| format!("G{n}")).collect::<Vec<_>>().join(", ");
-    let step = if mode == "enforce" { "stay in enforce and take the next step" } else { "enforce" };
+    let step = if mode == "enforce" { "The next step" } else { "Enforcing" };
     match &judgement.verdict {
-        Verdict::Safe => format!("It is safe to {step}: all eleven points hold."),
+        Verdict::Safe => format!("{step} is safe: all eleven points hold."),
         Verdict::NotYet { obstacles } => {
-            let s = if obstacles.len() == 1 { "stands" } else { "stand" };
-            format!("It is not safe to {step} yet: {} {s} in the way.", names(obstacles))
+            let stand = if obstacles.len() == 1 { "stands" } else { "stand" };
+            format!("{step} is not safe yet: {} {stand} in the way.", names(obstacles))
         }
         Verdict::Unknown { missing } => {
-            let s = if missing.len() == 1 { "is" } else { "are" };
-            format!("It is not known whether it is safe to {step}: {} {s} open.", names(missing))
+            let are = if missing.len() == 1 { "is" } else { "are" };
+            format!(
+                "Whether {} is safe cannot be said: {} {are} not known.",
+                step.to_lowercase(),
+                names(missing)
+            )
         }
     }
 }
@@ -347,7 +357,7 @@ fn records(sheet: &Sheet) -> Vec<RecordRow> {
             kind: published.record.record_type.as_str(),
             value: published.record.value.clone(),
             reason: published.record.reason.clone(),
-            badge: published.seen.state().with_word(published.seen.words()),
+            badge: published.seen.state().with_word(published.words()),
             found: published.found.clone(),
         })
         .collect()
@@ -355,15 +365,10 @@ fn records(sheet: &Sheet) -> Vec<RecordRow> {
 
 fn finding_row(tracked: &mailward_store::observations::TrackedFinding, now: Timestamp) -> FindingRow {
     let finding = &tracked.finding;
-    let badge = match finding.severity {
-        Severity::Error => State::Broken.with_word("error"),
-        Severity::Warning => State::Look.with_word("warning"),
-        Severity::Untested => State::Unknown.with_word("untested"),
-        Severity::Info => State::Holds.with_word("info"),
-    };
     FindingRow {
         id: finding.id.clone(),
-        badge,
+        badge: state::severity_badge(finding.severity),
+        error: finding.severity == Severity::Error,
         subject: finding.subject.clone(),
         message: finding.message.clone(),
         consequence: finding.consequence.clone(),

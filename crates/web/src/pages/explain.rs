@@ -12,7 +12,7 @@ use crate::App;
 use crate::access::Visitor;
 use crate::failure::{Failure, PageFailure};
 use crate::frame::{Frame, Part, html};
-use crate::state::State;
+use crate::state;
 use crate::words::{self, Markup};
 
 /// Name, worst severity, title of what can be explained.
@@ -35,9 +35,9 @@ pub(super) async fn index(
             (t.as_str().to_owned(), None, explain::explain(t.as_str()).map(|e| e.title).unwrap_or_default())
         })
         .collect();
-    let mut families: Vec<(&'static str, Vec<Row>)> = vec![("what reporters call it (RFC 8460)", types)];
+    let mut families: Vec<(&'static str, Vec<Row>)> = vec![("What reporters call it (RFC 8460)", types)];
     for entry in catalogue::ENTRIES {
-        let severity = State::from(entry.severity).with_word(entry.severity.as_str());
+        let severity = state::severity_badge(entry.severity);
         let row = (entry.id.to_owned(), Some(severity), entry.title.to_owned());
         match families.iter_mut().find(|(name, _)| *name == entry.family) {
             Some((_, rows)) => rows.push(row),
@@ -76,7 +76,7 @@ pub(super) async fn show(
         .document(format!("/api/explain/{}", words::query_value(&name)));
     Ok(html(&ExplainPage {
         frame,
-        severity: entry.map(|e| State::from(e.severity).with_word(e.severity.as_str())),
+        severity: entry.map(|e| state::severity_badge(e.severity)),
         severity_when: entry.map_or("", |e| e.severity_when),
         stands_for: stands_for.map(|to| (format!("/explain/{}", words::query_value(&to)), to)),
         explanation,

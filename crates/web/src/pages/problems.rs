@@ -7,7 +7,6 @@ use axum::response::Response;
 use mailward_core::PolicyDomain;
 use serde::Deserialize;
 
-use super::domain::days_of;
 use super::list::{Heading, Wanted, plain};
 use crate::App;
 use crate::access::Visitor;
@@ -41,7 +40,8 @@ struct Row {
     reason: String,
     sessions: String,
     weak: String,
-    days: String,
+    last_day: String,
+    first_day: Option<String>,
     reporters: String,
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn show(
         wanted.heading("MX", "mx", false),
         plain("Reason, as reported", false),
         wanted.heading("Sessions", "sessions", true),
-        wanted.heading("Days", "last", true),
+        wanted.heading("Last day", "last", false),
         plain("Told by", false),
     ];
     let domains: std::collections::BTreeSet<&PolicyDomain> = problems.iter().map(|p| &p.domain).collect();
@@ -161,7 +161,8 @@ pub(super) async fn show(
             reason: p.reason.clone().unwrap_or_default(),
             sessions: words::count(p.sessions),
             weak: if p.weak_sessions > 0 { words::count(p.weak_sessions) } else { String::new() },
-            days: days_of(p),
+            last_day: p.last_day.to_string(),
+            first_day: (p.first_day != p.last_day).then(|| p.first_day.to_string()),
             reporters: p.reporters.join(", "),
         })
         .collect();

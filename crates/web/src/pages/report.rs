@@ -13,7 +13,7 @@ use crate::App;
 use crate::access::Visitor;
 use crate::failure::{Failure, PageFailure};
 use crate::frame::{Frame, Part, html};
-use crate::state::State;
+use crate::state::{self, State};
 use crate::words::{self, Markup};
 
 /// One failure of a policy.
@@ -94,13 +94,7 @@ pub(super) async fn show(
         .crumb("Reports", "/reports")
         .here(format!("Report {}", row.number))
         .document(format!("/api/reports/{}", row.number));
-    let verb = if row.failed == 0 { "saw every session pass" } else { "saw sessions fail" };
-    let all = row.successful.saturating_add(row.failed);
-    let day = words::day(row.start);
-    let headline = match all {
-        0 => format!("{name} tells of no session on {day}."),
-        _ => format!("{name} {verb} on {day}: {} of {} failed.", words::count(row.failed), words::count(all)),
-    };
+    let headline = headline(&stored, &name);
     let page = ReportPage {
         frame,
         headline,
@@ -132,6 +126,22 @@ pub(crate) async fn read(app: &App, number: &str) -> Result<StoredReport, Failur
     let missing = || Failure::NotFound(format!("There is no report {}.", words::cut(number, 40)));
     let number: i64 = number.parse().map_err(|_| missing())?;
     app.store.report(number).await?.ok_or_else(missing)
+}
+
+/// Who says what; whoever has proved nothing is only somebody who says so.
+fn headline(stored: &StoredReport, name: &str) -> String {
+    let row = &stored.row;
+    let day = words::day(row.start);
+    let all = row.successful.saturating_add(row.failed);
+    let (failed, of) = (words::count(row.failed), words::counted(all, "session"));
+    match (row.trust.is_evidence(), all) {
+        (true, 0) => format!("{name} tells of no session on {day}."),
+        (true, _) if row.failed == 0 => format!("{name} saw {of} pass on {day}, and none fail."),
+        (true, _) => format!("{name} saw {failed} of {of} fail on {day}."),
+        (false, _) => {
+            format!("Somebody who proved nothing tells of {failed} of {of} failing on {day}.")
+        }
+    }
 }
 
 fn trust_words(trust: mailward_core::rollout::Trust) -> &'static str {
@@ -187,7 +197,9 @@ fn detail(details: &FailureDetails) -> Detail {
         sessions: words::count(details.failed_session_count),
         facts: facts
             .into_iter()
-            .filter_map(|(label, value)| value.filter(|v| !v.is_empty()).map(|v| (label, v)))
+            .filter_map(|(label, value)| {
+                value.filter(|v| !v.is_empty()).map(|v| (label, words::cut(&v, 600)))
+            })
             .collect(),
     }
 }
@@ -199,7 +211,7 @@ pub(super) fn oddities(findings: &[Finding]) -> Vec<Oddity> {
         .take(100)
         .map(|finding| Oddity {
             id: finding.id.clone(),
-            badge: State::from(finding.severity).with_word(finding.severity.as_str()),
+            badge: state::severity_badge(finding.severity),
             subject: words::cut(&finding.subject, 200),
             message: finding.message.clone(),
         })

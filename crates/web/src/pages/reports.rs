@@ -102,9 +102,14 @@ pub(super) async fn show(
     let headline = match page.rows.first() {
         None if filtered || before.is_some() => "No report fits these filters.".to_owned(),
         None => "No report has arrived yet.".to_owned(),
-        Some(newest) if !filtered && before.is_none() => {
-            let at = words::moment(newest.received_at, now);
-            format!("The newest report came {} from {}.", at.relative, sender(newest))
+        Some(_) if !filtered && before.is_none() => {
+            let newest = page.rows.iter().map(|row| row.received_at).max().unwrap_or(now);
+            let failing = page.rows.iter().filter(|row| row.failed > 0).count();
+            let newest = words::moment(newest, now).relative;
+            format!(
+                "The newest report came {newest}; {failing} of the last {} tell of failures.",
+                page.rows.len()
+            )
         }
         Some(_) => {
             let failed = page.rows.iter().filter(|row| row.failed > 0).count();
@@ -142,7 +147,7 @@ fn sender(row: &ReportRow) -> String {
 fn row(row: &ReportRow, now: jiff::Timestamp) -> Row {
     Row {
         address: format!("/reports/{}", row.number),
-        report_id: words::cut(&row.report_id, 80),
+        report_id: words::cut(&row.report_id, 60),
         received: words::moment(row.received_at, now).short(),
         organization: sender(row),
         submitter: row.submitter.clone(),

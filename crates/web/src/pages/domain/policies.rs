@@ -14,7 +14,7 @@ pub(crate) struct Policy {
     pub(crate) from: Markup,
     pub(crate) to: Option<Markup>,
     /// Until when some sender may still enforce it.
-    pub(crate) horizon: Option<Markup>,
+    pub(crate) horizon: Option<(&'static str, Markup)>,
     /// `+` or `-` or blank, and the line.
     pub(crate) lines: Vec<(&'static str, String)>,
     pub(crate) state: Markup,
@@ -40,7 +40,11 @@ pub(super) fn rows(policies: &[ServedPolicy], now: Timestamp) -> Vec<Policy> {
                 max_age: format!("{} ({})", policy.max_age, words::span(policy.max_age.into())),
                 from: words::moment(policy.first_served, now).tag(),
                 to: policy.last_served.map(|at| words::moment(at, now).tag()),
-                horizon: horizon.map(|at| words::moment(at, now).tag()),
+                horizon: horizon.map(|at| {
+                    let until =
+                        if at > now { "some sender may hold it until" } else { "no sender holds it since" };
+                    (until, words::moment(at, now).tag())
+                }),
                 lines: difference(before, &policy.body),
                 state,
             }
@@ -48,18 +52,39 @@ pub(super) fn rows(policies: &[ServedPolicy], now: Timestamp) -> Vec<Policy> {
         .collect()
 }
 
-/// Line by line: a policy is a handful of lines, so what stands in both is kept by value. Of a long
-/// body only the first lines are shown.
+/// Line by line, by the longest common subsequence: a policy is a handful of lines. Of a long body only
+/// the first ones are shown.
 fn difference(before: &str, after: &str) -> Vec<(&'static str, String)> {
     const MOST: usize = 60;
     let old: Vec<&str> = before.lines().take(MOST).collect();
     let new: Vec<&str> = after.lines().take(MOST).collect();
-    let mark = |line: &&str| {
-        let sign = if before.is_empty() || old.contains(line) { " " } else { "+" };
-        (sign, (*line).to_owned())
-    };
-    let mut lines: Vec<(&'static str, String)> = new.iter().map(mark).collect();
-    lines.extend(old.iter().filter(|line| !new.contains(line)).map(|line| ("-", (*line).to_owned())));
+    if old.is_empty() {
+        return new.into_iter().map(|line| (" ", line.to_owned())).collect();
+    }
+    // common[i][j]: lines that old[i..] and new[j..] have in common.
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = if old[i] == new[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push((" ", new[j].to_owned()));
+            (i, j) = (i + 1, j + 1);
+        } else if i < old.len() && (j == new.len() || common[i + 1][j] >= common[i][j + 1]) {
+            lines.push(("-", old[i].to_owned()));
+            i += 1;
+        } else {
+            lines.push(("+", new[j].to_owned()));
+            j += 1;
+        }
+    }
     lines
 }
 
@@ -74,7 +99,7 @@ mod tests {
                 .into_iter()
                 .map(|(sign, line)| format!("{sign}{line}"))
                 .collect();
-        assert_eq!(shown, ["+mode: enforce", " mx: a", "+mx: b", " max_age: 1", "-mode: testing"]);
+        assert_eq!(shown, ["-mode: testing", "+mode: enforce", " mx: a", "+mx: b", " max_age: 1"]);
         assert!(
             difference("", "mode: testing").iter().all(|(sign, _)| *sign == " "),
             "the first is no change"

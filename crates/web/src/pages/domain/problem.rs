@@ -25,6 +25,29 @@ pub(crate) struct ProblemGroup {
     /// Finding id, message and fix, where our own look found the same host at fault.
     pub(crate) findings: Vec<(String, String, Vec<String>)>,
     pub(crate) excuse: Option<String>,
+    /// Probe and fix stand at the problem before, which differs only in the reason given.
+    pub(crate) as_above: bool,
+}
+
+/// All problems of a sheet. Those of one type at one MX stand together, so that the probe and the fix
+/// are told once.
+pub(super) fn groups(sheet: &Sheet, now: Timestamp) -> Vec<ProblemGroup> {
+    let mut list: Vec<&Problem> = Vec::with_capacity(sheet.problems.len());
+    for problem in &sheet.problems {
+        let alike = |other: &&Problem| other.result_type == problem.result_type && other.mx == problem.mx;
+        match list.iter().rposition(alike) {
+            Some(last) => list.insert(last + 1, problem),
+            None => list.push(problem),
+        }
+    }
+    let mut groups: Vec<ProblemGroup> = Vec::with_capacity(list.len());
+    for problem in list {
+        let mut group = ProblemGroup::new(problem, sheet, now);
+        group.as_above =
+            groups.last().is_some_and(|above| above.result_type == group.result_type && above.mx == group.mx);
+        groups.push(group);
+    }
+    groups
 }
 
 impl ProblemGroup {
@@ -64,12 +87,13 @@ impl ProblemGroup {
             probed_at: seen.map(|seen| words::moment(seen.audit.checked_at, now).tag()),
             findings,
             excuse: sheet.excuse(problem).map(ToOwned::to_owned),
+            as_above: false,
         }
     }
 }
 
 /// `on 2026-11-20` or `2026-11-18 to 2026-11-20`.
-pub(crate) fn days(problem: &Problem) -> String {
+fn days(problem: &Problem) -> String {
     if problem.first_day == problem.last_day {
         format!("on {}", problem.first_day)
     } else {
