@@ -342,8 +342,9 @@ pub(super) fn mx_certificates(evidence: &Evidence, gate: &Gate, now: Timestamp) 
     };
     Answer::unknown(
         why,
-        [
-            "Run the monitor where outgoing port 25 is open, or pass it by name: mailward rollout DOMAIN pass --item 10 --reason TEXT.",
-        ],
+        [format!(
+            "Run the monitor where outgoing port 25 is open, or pass it by name: mailward rollout {} pass --item 10 --reason TEXT.",
+            facts.domain
+        )],
     )
 }

@@ -103,8 +103,12 @@ pub(super) fn green(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Answer 
                 moment(rounds.first().unwrap_or(last).at),
             ),
             [
-                "Ask your network provider to open outgoing port 25, or run the monitor where it is open.",
-                "Until then an operator can pass it by name: mailward rollout DOMAIN pass --item 2 --reason TEXT.",
+                "Ask your network provider to open outgoing port 25, or run the monitor where it is open."
+                    .to_owned(),
+                format!(
+                    "Until then an operator can pass it by name: mailward rollout {} pass --item 2 --reason TEXT.",
+                    evidence.domain
+                ),
             ],
         );
     }

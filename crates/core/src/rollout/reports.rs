@@ -150,7 +150,7 @@ impl<'a> Reports<'a> {
     }
 
     /// G3.
-    pub(super) fn reporters(&self, gate: &Gate) -> Answer {
+    pub(super) fn reporters(&self, evidence: &Evidence, gate: &Gate) -> Answer {
         let heard = self.reporters.len();
         let names = list(
             self.reporters.iter().map(|(name, trust)| match trust {
@@ -175,14 +175,14 @@ impl<'a> Reports<'a> {
                 are((gate.reporters - heard) as u64)
             ),
             [
-                "See that the TLS-RPT record is published and its address takes reports; large senders report a day or two later.",
-                "A small domain may never hear from enough senders; then an operator can pass it by name: mailward rollout DOMAIN pass --item 3 --reason TEXT.",
+                "See that the TLS-RPT record is published and its address takes reports; large senders report a day or two later.".to_owned(),
+                format!("A small domain may never hear from enough senders; then an operator can pass it by name: mailward rollout {} pass --item 3 --reason TEXT.", evidence.domain),
             ],
         )
     }
 
     /// G4.
-    pub(super) fn sessions(&self, gate: &Gate) -> Answer {
+    pub(super) fn sessions(&self, evidence: &Evidence, gate: &Gate) -> Answer {
         let heard = format!("{} reported for {}", counted(self.sessions, "session"), self.days());
         if self.sessions >= gate.sessions {
             return Answer::holds(format!("{heard}; {} asked for.", are(gate.sessions)));
@@ -194,8 +194,11 @@ impl<'a> Reports<'a> {
                 are(gate.sessions - self.sessions)
             ),
             [
-                "Wait for more reports; the window moves on by one day each day.",
-                "A small domain may never see so many; then an operator can pass it by name: mailward rollout DOMAIN pass --item 4 --reason TEXT.",
+                "Wait for more reports; the window moves on by one day each day.".to_owned(),
+                format!(
+                    "A small domain may never see so many; then an operator can pass it by name: mailward rollout {} pass --item 4 --reason TEXT.",
+                    evidence.domain
+                ),
             ],
         )
     }
@@ -224,7 +227,10 @@ impl<'a> Reports<'a> {
             next.push(format!("What the type means: mailward explain {}", failure.result_type));
         }
         next.push(format!("The first window without these failures is complete on {}.", moment(open)));
-        next.push("If a failure is not yours, mark it so; it stays visible: mailward rollout DOMAIN excuse --type TYPE --reason TEXT.".to_owned());
+        next.push(format!(
+            "If a failure is not yours, mark it so; it stays visible: mailward rollout {} excuse --type TYPE --reason TEXT.",
+            evidence.domain
+        ));
         Answer::obstacle(text, next).not_before(Some(open))
     }
 
