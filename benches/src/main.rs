@@ -1,0 +1,41 @@
+//! Measures what mailward must be quick at, each time against a yardstick in the same run.
+//!
+//! A yardstick does the least that anybody would have to do: the same bytes, the same network, without
+//! judging anything. So the ratios hold on other machines too; the rates are those of this one.
+//! Nothing here is a test: a slow or busy machine fails nobody.
+
+mod bare;
+mod check;
+mod mails;
+mod measure;
+mod pages;
+mod reports;
+mod table;
+mod world;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["reports"] => reports::run(),
+        ["check", binary] => check::run(Path::new(binary)),
+        ["pages"] => pages::run(),
+        // Children of those above.
+        ["import", folder, database] => reports::import(Path::new(folder), Path::new(database)),
+        ["import-bare", folder, database] => reports::import_bare(Path::new(folder), Path::new(database)),
+        ["world", domains] => domains.parse().map_err(|_| USAGE.to_owned()).and_then(world::serve),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("mailward-bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
