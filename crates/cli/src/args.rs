@@ -39,6 +39,20 @@ pub struct Global {
     pub color: Color,
 }
 
+/// Every `--set` of a command line that was parsed already, in order, wherever it stands.
+pub fn all_sets(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut sets = vec![];
+    let mut arguments = arguments.take_while(|a| a != "--");
+    while let Some(argument) = arguments.next() {
+        if argument == "--set" {
+            sets.extend(arguments.next());
+        } else if let Some(value) = argument.strip_prefix("--set=") {
+            sets.push(value.to_owned());
+        }
+    }
+    sets
+}
+
 /// `--color`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -395,4 +409,13 @@ pub enum Token {
         /// Its name
         name: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn options_before_and_after_the_subcommand_add_up() {
+        let line = "--set a.b=1 serve --set=c.d=2 --set e.f=3 -- --set x=y";
+        assert_eq!(super::all_sets(line.split(' ').map(str::to_owned)), ["a.b=1", "c.d=2", "e.f=3"]);
+    }
 }

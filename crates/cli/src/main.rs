@@ -38,7 +38,9 @@ impl Context {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    // Options before and after the subcommand add up; the parser keeps only the later place.
+    cli.global.set = args::all_sets(std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()));
     output::set_color(cli.global.color);
     let run = || -> exit::Result {
         // Offline commands need no configuration, and must work beside a broken one.
