@@ -13,6 +13,7 @@ pub mod audit;
 pub mod chain;
 pub mod clock;
 pub mod dane;
+pub mod delivery;
 pub mod dns;
 pub mod domain;
 pub mod explain;
@@ -20,6 +21,7 @@ pub mod facts;
 pub mod finding;
 pub mod lint;
 pub mod mta_sts;
+pub mod postfix;
 pub mod rollout;
 pub mod tlsrpt;
 

@@ -1,0 +1,85 @@
+//! What the DNS says of a next hop, gathered in the order of RFC 7672 §2.2: MX, addresses of each host,
+//! its aliases, TLSA.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dns::{DnsError, DnsResult, DnssecStatus, MxRecord, TlsaRdata};
+use crate::{DomainName, MxHost, PolicyDomain};
+
+/// Everything the DNS brought for one next hop and port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHopFacts {
+    /// The next hop.
+    pub domain: PolicyDomain,
+    /// The port that TLSA records were asked for.
+    pub port: u16,
+    /// Its MX records.
+    pub mx: DnsResult<MxRecord>,
+    /// The hosts, best preference first, each once, at most 20. Without MX records the domain itself
+    /// (reading A31); none for a null MX, or when the MX lookup failed.
+    pub hosts: Vec<HostFacts>,
+}
+
+/// One MX host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// The name in the MX record.
+    pub host: MxHost,
+    /// Its preference; 0 for the implicit MX.
+    pub preference: u16,
+    /// Whether it has addresses, and who vouches for them.
+    pub addresses: HostAddresses,
+    /// Its TLSA records.
+    pub tlsa: HostTlsa,
+    /// Seconds these facts may be believed: the least TTL of the answers.
+    pub ttl: u32,
+}
+
+/// A and AAAA of a host together. A family that fails beside one that works is left out (RFC 7672 §2.2.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
+pub enum HostAddresses {
+    /// There are addresses, with this status: the weakest along the aliases.
+    Found(DnssecStatus),
+    /// Both families say "no".
+    Absent,
+    /// Nothing is known.
+    Failed(DnsError),
+}
+
+/// TLSA records of a host under its base domain (RFC 7672 §2.2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
+pub enum HostTlsa {
+    /// Not asked: no secure address leads there (RFC 7672 §2.2.2).
+    NotAsked,
+    /// No secure records: a denial, or an insecure answer.
+    None(DnssecStatus),
+    /// Secure records.
+    Found {
+        /// The base domain: SNI, and first reference name of usage 2.
+        base: DomainName,
+        /// As they came, at most 100.
+        records: Vec<TlsaRdata>,
+    },
+    /// No answer, or a bogus one: the host must not be used (RFC 7672 §2.1.2).
+    Failed(DnsError),
+}
+
+impl NextHopFacts {
+    /// Whether the domain refuses mail (RFC 7505).
+    pub fn is_null_mx(&self) -> bool {
+        self.mx.as_ref().is_ok_and(|mx| !mx.is_absent()) && self.hosts.is_empty()
+    }
+
+    /// Whether the MX answer is vouched for.
+    pub fn mx_is_secure(&self) -> bool {
+        self.mx.as_ref().is_ok_and(|mx| mx.status == DnssecStatus::Secure)
+    }
+
+    /// Seconds these facts may be believed; `None` when the MX lookup failed.
+    pub fn ttl(&self) -> Option<u32> {
+        let mx = self.mx.as_ref().ok()?.ttl;
+        Some(self.hosts.iter().map(|h| h.ttl).fold(mx, u32::min))
+    }
+}

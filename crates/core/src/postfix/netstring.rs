@@ -1,0 +1,109 @@
+//! Netstrings: `LENGTH:BYTES,` (the framing of Postfix' socketmap protocol).
+
+/// The longest request taken; Postfix sends a map name and one key.
+pub const LIMIT: usize = 10_000;
+
+/// Why a stream cannot be read on: the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// No digit where the length should be, or something else than a colon behind it.
+    #[error("no length before the colon")]
+    Length,
+    /// A leading zero before other digits.
+    #[error("the length has a leading zero")]
+    LeadingZero,
+    /// More than [`LIMIT`]; nothing was allocated for it.
+    #[error("the request is longer than {LIMIT} bytes")]
+    TooLong,
+    /// No comma behind the bytes.
+    #[error("no comma at the end")]
+    End,
+}
+
+/// One frame at the start of `bytes`: its payload and how many bytes it takes in all; `None` when it is
+/// not complete yet.
+///
+/// # Errors
+/// A [`Malformed`] as soon as the bytes cannot become a frame any more.
+pub fn read(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
+    let mut length = 0usize;
+    let mut at = 0;
+    loop {
+        match bytes.get(at) {
+            None => return Ok(None),
+            Some(b':') if at > 0 => break,
+            Some(digit @ b'0'..=b'9') => {
+                if at > 0 && length == 0 {
+                    return Err(Malformed::LeadingZero);
+                }
+                length = length * 10 + usize::from(digit - b'0');
+                if length > LIMIT {
+                    return Err(Malformed::TooLong);
+                }
+                at += 1;
+            }
+            Some(_) => return Err(Malformed::Length),
+        }
+    }
+    let (start, end) = (at + 1, at + 1 + length);
+    match bytes.get(end) {
+        None => Ok(None),
+        Some(b',') => Ok(Some((&bytes[start..end], end + 1))),
+        Some(_) => Err(Malformed::End),
+    }
+}
+
+/// Appends a frame.
+pub fn write(payload: &[u8], to: &mut Vec<u8>) {
+    to.extend_from_slice(payload.len().to_string().as_bytes());
+    to.push(b':');
+    to.extend_from_slice(payload);
+    to.push(b',');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good() {
+        for (bytes, payload, used) in [
+            (&b"0:,"[..], &b""[..], 3),
+            (b"5:a b.c,", b"a b.c", 8),
+            (b"1:a,1:b,", b"a", 4),
+            (b"3:,,,,rest", b",,,", 6),
+        ] {
+            assert_eq!(read(bytes), Ok(Some((payload, used))), "{bytes:?}");
+        }
+        let mut longest = Vec::new();
+        write(&vec![b'x'; LIMIT], &mut longest);
+        assert_eq!(read(&longest).map(|f| f.map(|(_, used)| used)), Ok(Some(longest.len())));
+    }
+
+    #[test]
+    fn incomplete() {
+        for bytes in [&b""[..], b"1", b"12:", b"2:a", b"2:ab", b"9999:"] {
+            assert_eq!(read(bytes), Ok(None), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bad() {
+        for (bytes, why) in [
+            (&b":,"[..], Malformed::Length),
+            (b"a", Malformed::Length),
+            (b"-1:", Malformed::Length),
+            (b"1a", Malformed::Length),
+            (b" 1:", Malformed::Length),
+            (b"\xff", Malformed::Length),
+            (b"05:", Malformed::LeadingZero),
+            (b"00:", Malformed::LeadingZero),
+            (b"10001", Malformed::TooLong),
+            (b"999999999", Malformed::TooLong),
+            (b"1:ab", Malformed::End),
+            (b"0:a", Malformed::End),
+        ] {
+            assert_eq!(read(bytes), Err(why), "{bytes:?}");
+        }
+    }
+}
