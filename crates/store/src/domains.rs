@@ -349,7 +349,7 @@ fn held_domain(row: Row) -> Result<HeldDomain> {
     })
 }
 
-fn mode(text: &str) -> Result<Mode> {
+pub(crate) fn mode(text: &str) -> Result<Mode> {
     text.parse().map_err(|e| StoreError::Corrupt(format!("{e}")))
 }
 

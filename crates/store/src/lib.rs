@@ -15,6 +15,7 @@ pub mod log;
 mod migrations;
 mod names;
 pub mod observations;
+pub mod policies;
 pub mod reports;
 pub mod sessions;
 
@@ -84,13 +85,16 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 13] = [
+        let all: [&[Sql]; 16] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
             log::STATEMENTS,
             names::STATEMENTS,
             observations::STATEMENTS,
+            policies::STATEMENTS,
+            policies::counts::STATEMENTS,
+            policies::lines::STATEMENTS,
             reports::lookup::STATEMENTS,
             reports::read::STATEMENTS,
             reports::write::STATEMENTS,

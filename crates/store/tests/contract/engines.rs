@@ -134,7 +134,7 @@ fn run(command: &mut Command) {
 }
 
 pub async fn every_statement_prepares(store: Opened) {
-    assert!(store.prepare_statements().await.unwrap() > 70);
+    assert!(store.prepare_statements().await.unwrap() > 75);
 }
 
 pub async fn opening_again_changes_nothing(store: Opened) {
