@@ -4,10 +4,9 @@
 //! and returns. What it knows of itself it tells through a [`Status`], which the binary turns into
 //! `/healthz`. Duties do not know each other; they meet in the database.
 
-pub mod duty;
 pub mod https;
 pub mod intake;
 pub mod monitor;
 pub mod policy_host;
 
-pub use duty::{Health, Status, Stop, StopSignal};
+pub use mailward_duty::{self as duty, Health, Status, Stop, StopSignal};

@@ -10,13 +10,18 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["tokio", "hyper", "sqlx", "axum", "tracing", "rustls", "tokio-rustls", "domain", "clap", "metrics"],
     ),
+    ("duty", &[], &["sqlx", "hyper", "axum", "rustls", "domain", "toml", "clap"]),
     ("net", &["core"], &["sqlx", "toml", "clap", "axum", "askama"]),
     ("store", &["core"], &["hyper", "rustls", "domain", "toml", "clap", "axum"]),
-    ("sending", &["core", "net", "store"], &["askama", "clap", "sqlx"]),
-    ("receiving", &["core", "net", "store"], &["askama", "clap", "sqlx", "domain"]),
+    ("sending", &["core", "duty", "net", "store"], &["askama", "clap", "sqlx"]),
+    ("receiving", &["core", "duty", "net", "store"], &["askama", "clap", "sqlx", "domain"]),
     ("web", &["core", "store"], &["hyper", "rustls", "domain", "sqlx", "clap"]),
     ("lab", &["core"], &["sqlx", "axum", "clap"]),
-    ("cli", &["core", "net", "store", "sending", "receiving", "web", "lab"], &["sqlx", "domain", "hyper"]),
+    (
+        "cli",
+        &["core", "duty", "net", "store", "sending", "receiving", "web", "lab"],
+        &["sqlx", "domain", "hyper"],
+    ),
 ];
 
 pub(super) fn check(root: &Path) -> Vec<String> {

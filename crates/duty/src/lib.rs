@@ -1,4 +1,8 @@
 //! What all duties share: how they are told to stop and how they tell how they are.
+//!
+//! A duty is a value with `run(self, stop)`: it works until told to stop, ends what it has begun, and
+//! returns. Both sides, sending and receiving, are made of duties; they do not know each other, so what
+//! they have in common stands here and knows neither. The binary turns a [`Status`] into `/healthz`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
