@@ -65,6 +65,8 @@ pub struct Message {
     pub to: Vec<String>,
     /// `1.2` or `1.3`; `None` when it came in clear text.
     pub tls: Option<String>,
+    /// The server name that the client asked for in its handshake (RFC 6066 §3).
+    pub server_name: Option<String>,
     /// Header and body, dots unstuffed.
     pub data: Vec<u8>,
 }
@@ -184,6 +186,16 @@ impl MxHosts {
     /// The mails that arrived at an address, oldest first.
     pub fn messages(&self, address: Ipv4Addr) -> Vec<Message> {
         self.change(address, |host| host.messages.clone()).unwrap_or_default()
+    }
+
+    /// The mails that arrived for a recipient, anywhere, each with the name of the host that took it.
+    pub fn delivered_to(&self, recipient: &str) -> Vec<(String, Message)> {
+        let hosts = lock(&self.shared.hosts);
+        let taken = hosts.values().flat_map(|host| host.messages.iter().map(|mail| (&host.name, mail)));
+        taken
+            .filter(|(_, mail)| mail.to.iter().any(|to| to == recipient))
+            .map(|(name, mail)| (name.clone(), mail.clone()))
+            .collect()
     }
 
     /// Connections accepted at an address so far.

@@ -65,14 +65,19 @@ impl Drop for Ended {
 
 /// A real unbound that validates from the world's anchor. `None` where it is not installed.
 pub fn unbound(world: &World) -> Option<(Ended, SocketAddr)> {
+    let listen = SocketAddr::from((world.address(), 20_153));
+    unbound_at(world, listen, "").map(|unbound| (unbound, listen))
+}
+
+/// The same at this address, with more of configuration.
+pub fn unbound_at(world: &World, listen: SocketAddr, more: &str) -> Option<Ended> {
     let Some(program) = ["/usr/sbin/unbound", "/usr/bin/unbound"].into_iter().find(|p| Path::new(p).exists())
     else {
         skip("unbound is not installed");
         return None;
     };
-    let listen = SocketAddr::from((world.address(), 20_153));
     let conf = world.directory.join("unbound.conf");
-    std::fs::write(&conf, world.unbound_conf(listen)).unwrap();
+    std::fs::write(&conf, world.unbound_conf(listen) + more).unwrap();
     let log = std::fs::File::create(world.directory.join("unbound.log")).unwrap();
     let mut command = Command::new(program);
     command.arg("-d").arg("-c").arg(&conf).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -81,5 +86,5 @@ pub fn unbound(world: &World) -> Option<(Ended, SocketAddr)> {
     crate::wait::until("unbound answers", 20, || {
         runtime.block_on(ask(listen, "test", "SOA", Flags::default())).is_ok()
     });
-    Some((unbound, listen))
+    Some(unbound)
 }

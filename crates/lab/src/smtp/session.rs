@@ -50,6 +50,12 @@ enum Plain {
     StartTls,
 }
 
+/// What a handshake came to.
+struct Tls {
+    version: &'static str,
+    server_name: Option<String>,
+}
+
 type Io<T = ()> = std::io::Result<T>;
 
 impl Session {
@@ -94,16 +100,18 @@ impl Session {
             return Ok(());
         }
         let stream = acceptor.accept(stream.into_inner()).await?;
-        let version = match stream.get_ref().1.protocol_version() {
+        let agreed = stream.get_ref().1;
+        let version = match agreed.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
             _ => "1.3",
         };
+        let tls = Tls { version, server_name: agreed.server_name().map(str::to_owned) };
         let mut stream = BufReader::new(stream);
-        self.talk(&mut stream, Some(version)).await?;
+        self.talk(&mut stream, Some(&tls)).await?;
         stream.shutdown().await
     }
 
-    async fn talk<S>(&self, stream: &mut BufReader<S>, tls: Option<&str>) -> Io<Plain>
+    async fn talk<S>(&self, stream: &mut BufReader<S>, tls: Option<&Tls>) -> Io<Plain>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -111,7 +119,8 @@ impl Session {
             helo: String::new(),
             from: String::new(),
             to: vec![],
-            tls: tls.map(str::to_owned),
+            tls: tls.map(|tls| tls.version.to_owned()),
+            server_name: tls.and_then(|tls| tls.server_name.clone()),
             data: vec![],
         };
         let mut mail = blank();
