@@ -1,6 +1,7 @@
 //! TLS-RPT (RFC 8460): the record that asks for reports, the reports, and how they are counted.
 
 pub mod authenticity;
+pub mod datagram;
 mod file_name;
 pub mod lint;
 pub mod mail_facts;
