@@ -9,6 +9,7 @@ pub mod parse;
 pub mod record;
 pub mod report;
 pub mod result_type;
+pub mod tally;
 mod uri;
 pub mod write;
 
