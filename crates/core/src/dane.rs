@@ -2,11 +2,12 @@
 //!
 //! [`tlsa`] reads records and says which an SMTP sender can use; [`verify`] judges a chain by them, as a
 //! sender does; [`assess`] says what each record is worth, as an auditor wants to know; [`lint`] says the
-//! same of texts and a file. Whether the records may be believed at all (DNSSEC) and under which names
-//! they are looked up is decided elsewhere; here they are given.
+//! same of texts and a file. [`names`] says where the records of a host may stand. Whether they may be
+//! believed at all (DNSSEC) and what follows for mail is decided in `crate::delivery`.
 
 pub mod assess;
 pub mod lint;
+pub mod names;
 mod outcome;
 pub mod tlsa;
 mod verdict;

@@ -133,6 +133,22 @@ impl Resolver {
         self.inner.look_up(message::wire_name(name)?).await
     }
 
+    /// The CNAME record at the name itself. It is not followed: this tells who vouches for the first step
+    /// of a chain of aliases (RFC 7672 §2.2.2).
+    pub async fn cname(&self, name: &DomainName) -> DnsResult<DomainName> {
+        let answer = self.inner.look_up(message::wire_name(name)?).await?;
+        Ok(map_records(answer, |message::CnameRecord(target)| target))
+    }
+
+    /// Whether any answer can be secure at all: somebody validates, and can be believed.
+    pub fn can_be_secure(&self) -> bool {
+        match self.inner.trust {
+            Trust::Ad => self.inner.transport.has_local(),
+            Trust::Validator(_) => true,
+            Trust::Nobody => false,
+        }
+    }
+
     /// The status of the root's DNSKEY: whether validation works at all (self-test).
     ///
     /// # Errors
@@ -151,7 +167,7 @@ impl Resolver {
 ///
 /// # Errors
 /// When the bytes are no DNS message, or the name is none on the wire.
-pub fn read_answer(bytes: &[u8], name: &DomainName) -> Result<[Result<usize, DnsError>; 5], DnsError> {
+pub fn read_answer(bytes: &[u8], name: &DomainName) -> Result<[Result<usize, DnsError>; 6], DnsError> {
     fn records<T: Wanted>(message: &Message<Vec<u8>>, name: &Name<Vec<u8>>) -> Result<usize, DnsError> {
         message::read::<T>(message, name).map(|reading| match reading.end {
             End::Records(records) => records.len(),
@@ -166,6 +182,7 @@ pub fn read_answer(bytes: &[u8], name: &DomainName) -> Result<[Result<usize, Dns
         records::<message::A>(&message, &name),
         records::<message::Aaaa>(&message, &name),
         records::<TlsaRdata>(&message, &name),
+        records::<message::CnameRecord>(&message, &name),
     ])
 }
 

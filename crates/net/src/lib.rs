@@ -6,9 +6,11 @@
 pub mod address;
 mod connect;
 pub mod dns;
+pub mod next_hop;
 pub mod observe;
 pub mod policy_host;
 pub mod smtp;
+pub mod sts;
 pub mod tls;
 
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 //! the MX answer is there. A domain with one MX costs eight questions. What cannot be had stays an error
 //! in its place; nothing is judged and nothing fails as a whole.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,10 +19,9 @@ use mailward_core::{DomainName, MxHost, PolicyDomain};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
+use crate::next_hop::hosts_of;
 use crate::{Outside, connect, policy_host, smtp};
 
-/// Hosts looked at; the MX answer itself has them all.
-const MOST_HOSTS: usize = 20;
 /// Addresses looked at for each host.
 const MOST_ADDRESSES: usize = 5;
 /// Probes of one domain at the same time.
@@ -141,23 +139,6 @@ async fn look_at_hosts(
     facts
 }
 
-/// The hosts to look at, best preference first, each once.
-fn hosts_of(domain: &PolicyDomain, mx: &DnsResult<MxRecord>) -> Vec<(MxHost, u16)> {
-    let Ok(answer) = mx else { return Vec::new() };
-    // RFC 5321 §5.1 and reading A31: without MX the domain is its own host.
-    if answer.is_absent() {
-        return vec![(MxHost(DomainName::clone(domain)), 0)];
-    }
-    let mut seen = HashSet::new();
-    answer
-        .records
-        .iter()
-        .filter_map(|record| record.exchange.as_ref().ok().map(|host| (host.clone(), record.preference)))
-        .filter(|(host, _)| seen.insert(host.clone()))
-        .take(MOST_HOSTS)
-        .collect()
-}
-
 async fn look_up_host(outside: &Outside, host: MxHost, preference: u16) -> MxFacts {
     let resolver = &outside.resolver;
     let (ipv4, ipv6, tlsa) = tokio::join!(resolver.ipv4(&host), resolver.ipv6(&host), async {
@@ -229,34 +210,5 @@ mod tests {
         ] {
             assert_eq!(joined(a.clone(), aaaa.clone()), both, "{a:?} {aaaa:?}");
         }
-    }
-
-    #[test]
-    fn hosts_are_taken_once_in_order() {
-        let domain = PolicyDomain::parse("a.example").unwrap();
-        let mx = |names: &[&str]| {
-            let record = |(at, name): (usize, &&str)| MxRecord {
-                preference: at as u16,
-                exchange: MxHost::parse(name).map_err(|_| (*name).to_owned()),
-            };
-            let records: Vec<_> = names.iter().enumerate().map(record).collect();
-            let denial = records.is_empty().then_some(Denial::NoData);
-            Ok(Answer { status: Secure, ttl: 1, aliases: Vec::new(), records, denial })
-        };
-        let show = |mx: &DnsResult<MxRecord>| {
-            hosts_of(&domain, mx).iter().map(|(h, p)| format!("{p} {h}")).collect::<Vec<_>>().join(", ")
-        };
-        for (names, hosts) in [
-            (&["b.example", "c.example", "b.example"][..], "0 b.example, 1 c.example"),
-            (&[], "0 a.example"),
-            (&["."], ""),
-            (&["192.0.2.1", "b.example"], "1 b.example"),
-        ] {
-            assert_eq!(show(&mx(names)), hosts);
-        }
-        assert_eq!(show(&Err(DnsError::Timeout)), "");
-        let many: Vec<String> = (0..500).map(|n| format!("mx{n}.example")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(hosts_of(&domain, &mx(&many)).len(), MOST_HOSTS);
     }
 }

@@ -27,6 +27,7 @@ impl HostState {
         match (&facts.addresses, &facts.tlsa) {
             (HostAddresses::Failed(why), _) => Self::Unreachable(why.clone()),
             (HostAddresses::Absent, _) => Self::NoAddress,
+            (HostAddresses::NotAsked, _) => Self::NoDane,
             // Indeterminate is an error where DANE decides (RFC 7672 §2.1.1).
             (HostAddresses::Found(DnssecStatus::Bogus | DnssecStatus::Indeterminate), _)
             | (_, HostTlsa::None(DnssecStatus::Bogus | DnssecStatus::Indeterminate)) => {

@@ -31,14 +31,16 @@ pub struct HostFacts {
     pub addresses: HostAddresses,
     /// Its TLSA records.
     pub tlsa: HostTlsa,
-    /// Seconds these facts may be believed: the least TTL of the answers.
+    /// Seconds these facts may be believed: the least TTL of the answers; a few where one failed.
     pub ttl: u32,
 }
 
-/// A and AAAA of a host together. A family that fails beside one that works is left out (RFC 7672 §2.2.2).
+/// What A and AAAA say of a host. A family that fails beside one that works is left out (RFC 7672 §2.2.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
 pub enum HostAddresses {
+    /// Not asked, since nobody validates: nothing would follow from the answer.
+    NotAsked,
     /// There are addresses, with this status: the weakest along the aliases.
     Found(DnssecStatus),
     /// Both families say "no".
@@ -67,9 +69,11 @@ pub enum HostTlsa {
 }
 
 impl NextHopFacts {
-    /// Whether the domain refuses mail (RFC 7505).
+    /// Whether the domain refuses mail (RFC 7505): the root is its only MX. A record with an address or
+    /// another name that is no host name does not say so.
     pub fn is_null_mx(&self) -> bool {
-        self.mx.as_ref().is_ok_and(|mx| !mx.is_absent()) && self.hosts.is_empty()
+        let is_root = |record: &MxRecord| matches!(&record.exchange, Err(text) if text == ".");
+        self.mx.as_ref().is_ok_and(|mx| !mx.is_absent() && mx.records.iter().all(is_root))
     }
 
     /// Whether the MX answer is vouched for.

@@ -343,6 +343,19 @@ impl Wanted for Aaaa {
     }
 }
 
+/// A CNAME record itself, not what stands at its target.
+#[derive(Debug)]
+pub(super) struct CnameRecord(pub(super) DomainName);
+
+impl Wanted for CnameRecord {
+    const TYPE: Rtype = Rtype::CNAME;
+    const MOST: usize = 1;
+    fn read(record: &Record<'_>) -> Result<Self, ParseError> {
+        let target = domain_name(&cname_target(record)?);
+        target.map(Self).map_err(|_| ParseError::form_error("an alias into a name that no host has"))
+    }
+}
+
 impl Wanted for TxtRecord {
     const TYPE: Rtype = Rtype::TXT;
     const MOST: usize = 50;

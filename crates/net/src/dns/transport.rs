@@ -102,6 +102,11 @@ impl Transport {
         Ok(Self { servers, per_try: TRY.min(timeout / 2), fresh: Semaphore::new(FRESH) })
     }
 
+    /// Whether some server is on this machine.
+    pub(super) fn has_local(&self) -> bool {
+        self.servers.iter().any(|server| is_local(server.address.ip()))
+    }
+
     /// Asks until an answer matches or the deadline passes.
     pub(super) async fn exchange(&self, query: &Query, deadline: Instant) -> Result<Exchange, DnsError> {
         let mut waiting: Vec<Waiting> = Vec::new();

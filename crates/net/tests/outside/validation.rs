@@ -43,7 +43,7 @@ fn resolver(world: &World, server: SocketAddr, dnssec: Dnssec) -> Resolver {
     Resolver::new(&options, world.clock.clone()).unwrap()
 }
 
-struct Unbound(Child);
+pub struct Unbound(Child);
 
 impl Drop for Unbound {
     fn drop(&mut self) {
@@ -53,7 +53,7 @@ impl Drop for Unbound {
 }
 
 /// Starts unbound and waits until it answers. `None` where it is not installed.
-async fn unbound(world: &World) -> Option<(Unbound, SocketAddr)> {
+pub async fn unbound(world: &World) -> Option<(Unbound, SocketAddr)> {
     let program =
         ["/usr/sbin/unbound", "/usr/bin/unbound"].map(PathBuf::from).into_iter().find(|p| p.exists());
     let Some(program) = program else {
