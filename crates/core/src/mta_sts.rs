@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod coverage;
+pub mod foreign;
 pub mod policy;
 pub mod publish;
 pub mod record;

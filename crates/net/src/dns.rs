@@ -89,7 +89,7 @@ impl Resolver {
     /// When no server is known, no socket can be opened, or the anchor cannot be read.
     pub fn new(options: &DnsOptions, clock: Arc<dyn Clock>) -> Result<Self, ResolverError> {
         let _ = clock;
-        let servers = if options.servers.is_empty() { system_servers()? } else { options.servers.clone() };
+        let servers = servers(options)?;
         let transport = Transport::open(&servers, options.timeout)
             .map_err(|e| ResolverError(format!("no socket for DNS: {e}")))?;
         let transport = Arc::new(transport);
@@ -184,6 +184,14 @@ pub fn read_answer(bytes: &[u8], name: &DomainName) -> Result<[Result<usize, Dns
         records::<TlsaRdata>(&message, &name),
         records::<message::CnameRecord>(&message, &name),
     ])
+}
+
+/// The servers that [`Resolver::new`] asks with these options.
+///
+/// # Errors
+/// When none is named and the system's cannot be read.
+pub fn servers(options: &DnsOptions) -> Result<Vec<SocketAddr>, ResolverError> {
+    if options.servers.is_empty() { system_servers() } else { Ok(options.servers.clone()) }
 }
 
 fn system_servers() -> Result<Vec<SocketAddr>, ResolverError> {

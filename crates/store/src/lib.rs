@@ -11,6 +11,7 @@ mod bytes;
 mod columns;
 pub mod domains;
 mod engine;
+pub mod foreign;
 pub mod log;
 mod migrations;
 mod names;

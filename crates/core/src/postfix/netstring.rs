@@ -3,6 +3,10 @@
 /// The longest request taken; Postfix sends a map name and one key.
 pub const LIMIT: usize = 10_000;
 
+/// The longest reply a client takes: Postfix' own limit is 100,000, a decision with all its reasons
+/// (`mailward-trace`) may be longer.
+pub const REPLY_LIMIT: usize = 1 << 20;
+
 /// Why a stream cannot be read on: the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -12,20 +16,32 @@ pub enum Malformed {
     /// A leading zero before other digits.
     #[error("the length has a leading zero")]
     LeadingZero,
-    /// More than [`LIMIT`]; nothing was allocated for it.
-    #[error("the request is longer than {LIMIT} bytes")]
-    TooLong,
+    /// More than the limit; nothing was allocated for it.
+    #[error("longer than {0} bytes")]
+    TooLong(usize),
     /// No comma behind the bytes.
     #[error("no comma at the end")]
     End,
 }
 
-/// One frame at the start of `bytes`: its payload and how many bytes it takes in all; `None` when it is
-/// not complete yet.
+/// One frame at the start of `bytes`, a request: its payload and how many bytes it takes in all; `None`
+/// when it is not complete yet.
 ///
 /// # Errors
 /// A [`Malformed`] as soon as the bytes cannot become a frame any more.
 pub fn read(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
+    read_within(bytes, LIMIT)
+}
+
+/// As [`read`], for the reply that a client waits for.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_reply(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
+    read_within(bytes, REPLY_LIMIT)
+}
+
+fn read_within(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     let mut length = 0usize;
     let mut at = 0;
     loop {
@@ -37,8 +53,8 @@ pub fn read(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
                     return Err(Malformed::LeadingZero);
                 }
                 length = length * 10 + usize::from(digit - b'0');
-                if length > LIMIT {
-                    return Err(Malformed::TooLong);
+                if length > limit {
+                    return Err(Malformed::TooLong(limit));
                 }
                 at += 1;
             }
@@ -78,6 +94,10 @@ mod tests {
         let mut longest = Vec::new();
         write(&vec![b'x'; LIMIT], &mut longest);
         assert_eq!(read(&longest).map(|f| f.map(|(_, used)| used)), Ok(Some(longest.len())));
+        let mut reply = Vec::new();
+        write(&vec![b'x'; REPLY_LIMIT], &mut reply);
+        assert_eq!(read_reply(&reply).map(|f| f.map(|(_, used)| used)), Ok(Some(reply.len())));
+        assert_eq!(read_reply(b"1048577:"), Err(Malformed::TooLong(REPLY_LIMIT)));
     }
 
     #[test]
@@ -98,8 +118,8 @@ mod tests {
             (b"\xff", Malformed::Length),
             (b"05:", Malformed::LeadingZero),
             (b"00:", Malformed::LeadingZero),
-            (b"10001", Malformed::TooLong),
-            (b"999999999", Malformed::TooLong),
+            (b"10001", Malformed::TooLong(LIMIT)),
+            (b"999999999", Malformed::TooLong(LIMIT)),
             (b"1:ab", Malformed::End),
             (b"0:a", Malformed::End),
         ] {
