@@ -4,6 +4,7 @@
 //! and no type of a driver has to be understood.
 
 use jiff::{Span, Timestamp, civil::Date};
+use mailward_core::PolicyDomain;
 use mailward_core::rollout::Trust;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -44,6 +45,11 @@ pub(crate) fn count(number: i64) -> u64 {
 /// As [`count`], for small counts.
 pub(crate) fn small(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A name that was stored as one.
+pub(crate) fn domain(name: &str) -> Result<PolicyDomain> {
+    PolicyDomain::parse(name).map_err(|e| StoreError::Corrupt(format!("{name:?}: {e}")))
 }
 
 pub(crate) fn trust_number(trust: Trust) -> i64 {

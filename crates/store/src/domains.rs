@@ -337,7 +337,7 @@ type Row = (String, String, String, i64, String, String, String, i64, i64);
 fn held_domain(row: Row) -> Result<HeldDomain> {
     let (name, mode_text, mx, max_age, policy_id, policy_body, rua, added_at, mode_since) = row;
     Ok(HeldDomain {
-        domain: PolicyDomain::parse(&name).map_err(|e| StoreError::Corrupt(format!("{name:?}: {e}")))?,
+        domain: crate::columns::domain(&name)?,
         mode: mode(&mode_text)?,
         mx: from_json(&mx)?,
         max_age: max_age_of(max_age),

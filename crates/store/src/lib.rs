@@ -16,6 +16,7 @@ pub mod log;
 mod migrations;
 mod names;
 pub mod observations;
+pub mod overrides;
 pub mod policies;
 pub mod reports;
 pub mod sessions;
@@ -86,13 +87,14 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 16] = [
+        let all: [&[Sql]; 17] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
             log::STATEMENTS,
             names::STATEMENTS,
             observations::STATEMENTS,
+            overrides::STATEMENTS,
             policies::STATEMENTS,
             policies::counts::STATEMENTS,
             policies::lines::STATEMENTS,

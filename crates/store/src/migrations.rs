@@ -15,10 +15,12 @@ type File = (i64, &'static str, &'static str);
 const SQLITE: &[File] = &[
     (1, "first", include_str!("../migrations/sqlite/0001_first.sql")),
     (2, "known policies", include_str!("../migrations/sqlite/0002_known_policies.sql")),
+    (3, "overrides", include_str!("../migrations/sqlite/0003_overrides.sql")),
 ];
 const POSTGRES: &[File] = &[
     (1, "first", include_str!("../migrations/postgres/0001_first.sql")),
     (2, "known policies", include_str!("../migrations/postgres/0002_known_policies.sql")),
+    (3, "overrides", include_str!("../migrations/postgres/0003_overrides.sql")),
 ];
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {

@@ -6,8 +6,7 @@ use mailward_core::mta_sts::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::RefreshFailure;
-use super::row::domain;
-use crate::columns::{from_json, small, timestamp};
+use crate::columns::{domain, from_json, small, timestamp};
 use crate::domains::mode;
 use crate::engine::{statements, values};
 use crate::{Result, Store, StoreError};

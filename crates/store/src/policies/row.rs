@@ -1,10 +1,9 @@
 //! A known policy as columns, and back.
 
 use jiff::Timestamp;
-use mailward_core::PolicyDomain;
 
 use super::{Branch, HeldPolicy, KnownPolicy, RefreshFailure};
-use crate::columns::{cut, from_json, json, micros, small, timestamp};
+use crate::columns::{cut, domain, from_json, json, micros, small, timestamp};
 use crate::domains::mode;
 use crate::engine::Value;
 use crate::{Result, StoreError};
@@ -73,10 +72,6 @@ pub(super) fn known(row: Row) -> Result<(KnownPolicy, i64)> {
     };
     let failure = failure.as_deref().map(from_json).transpose()?;
     Ok((KnownPolicy { domain, policy, failure, branch, used_at: timestamp(used_at)? }, revision))
-}
-
-pub(super) fn domain(name: &str) -> Result<PolicyDomain> {
-    PolicyDomain::parse(name).map_err(|e| StoreError::Corrupt(format!("{name:?}: {e}")))
 }
 
 /// In the order of the columns of PUT.

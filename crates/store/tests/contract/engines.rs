@@ -133,6 +133,50 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Runs SQL beside the store, as somebody with the database's own tool. `false` when the tool is not there.
+pub fn run_sql(url: &str, text: &str) -> bool {
+    let mut command = match url.strip_prefix("sqlite:") {
+        Some(path) => {
+            let mut command = Command::new("sqlite3");
+            command.arg(path).arg(text);
+            command
+        }
+        None => {
+            let mut command = Command::new(format!("{PROGRAMS}/psql"));
+            command.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]);
+            command
+        }
+    };
+    match command.status() {
+        Ok(status) => {
+            assert!(status.success(), "{text}");
+            true
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{command:?}: {error}");
+            eprintln!("skipped: {command:?}: {error}");
+            false
+        }
+    }
+}
+
+/// A database of the first version, as it is in use: everything added later is added when it is opened.
+pub async fn first_schema_is_brought_up(store: Opened) {
+    crate::build::hold(&store, "d.example").await;
+    store.close().await;
+    let back = "DROP TABLE known_policies; DROP TABLE known_policy_counts; DROP TABLE overrides;
+        DELETE FROM counters WHERE name IN ('known-policies', 'overrides-version');
+        DELETE FROM _sqlx_migrations WHERE version > 1;";
+    if !run_sql(&store.url, back) {
+        return;
+    }
+    let store = Store::open(&store.url).await.unwrap();
+    assert_eq!(store.domains().await.unwrap().len(), 1);
+    store.put_known_policies(&[crate::policies::nothing_of("other.example")]).await.unwrap();
+    assert_eq!(store.overrides().await.unwrap(), []);
+    store.close().await;
+}
+
 pub async fn every_statement_prepares(store: Opened) {
     assert!(store.prepare_statements().await.unwrap() > 75);
 }

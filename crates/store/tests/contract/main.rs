@@ -9,10 +9,13 @@ mod domains;
 mod engines;
 mod evidence;
 mod observations;
+mod overrides;
+mod policies;
 mod reports;
 mod sqlite;
 mod sums;
 mod trust;
+mod writers;
 
 /// Runs functions of the contract on both engines.
 macro_rules! contract {
@@ -29,6 +32,7 @@ macro_rules! contract {
 contract! {
     engines::every_statement_prepares,
     engines::opening_again_changes_nothing,
+    engines::first_schema_is_brought_up,
     domains::put_is_idempotent_and_keeps_history,
     domains::mode_since_follows_mode_and_mx,
     domains::removal_keeps_the_past,
@@ -67,4 +71,17 @@ contract! {
     observations::newest_is_whole_and_rounds_remain,
     evidence::everything_is_gathered,
     evidence::reported_of_the_window,
+    policies::rows_come_back,
+    policies::revisions_tell_what_changed,
+    policies::later_fetch_stays,
+    policies::failures_and_decisions_merge,
+    policies::unused_is_forgotten,
+    policies::counts_follow,
+    policies::pages_by_domain,
+    policies::hostile_policies,
+    policies::damage_is_told,
+    overrides::overrides_are_set_and_removed,
+    overrides::overrides_are_seen_by_others,
+    writers::reports_of_many_writers_count_once,
+    writers::followers_miss_no_policy,
 }
