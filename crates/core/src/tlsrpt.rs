@@ -5,6 +5,7 @@ pub mod datagram;
 mod file_name;
 pub mod lint;
 pub mod mail_facts;
+pub mod outgoing;
 pub mod parse;
 pub mod record;
 pub mod report;
