@@ -104,7 +104,7 @@ pub(crate) fn cut(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
 }
 
-fn corrupt(what: &str, value: i64) -> StoreError {
+pub(crate) fn corrupt(what: &str, value: i64) -> StoreError {
     StoreError::Corrupt(format!("{value} is not {what}"))
 }
 

@@ -20,6 +20,7 @@ pub mod overrides;
 pub mod policies;
 pub mod reports;
 pub mod sessions;
+pub mod tallies;
 
 use engine::{Engine, Sql, statements, values};
 
@@ -87,7 +88,7 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 17] = [
+        let all: [&[Sql]; 21] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
@@ -105,6 +106,10 @@ impl Store {
             sessions::evidence::STATEMENTS,
             sessions::lines::STATEMENTS,
             sessions::problems::STATEMENTS,
+            tallies::STATEMENTS,
+            tallies::read::STATEMENTS,
+            tallies::retention::STATEMENTS,
+            tallies::texts::STATEMENTS,
         ];
         let all = all.concat();
         for sql in &all {

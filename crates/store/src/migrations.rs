@@ -16,11 +16,13 @@ const SQLITE: &[File] = &[
     (1, "first", include_str!("../migrations/sqlite/0001_first.sql")),
     (2, "known policies", include_str!("../migrations/sqlite/0002_known_policies.sql")),
     (3, "overrides", include_str!("../migrations/sqlite/0003_overrides.sql")),
+    (4, "tallies", include_str!("../migrations/sqlite/0004_tallies.sql")),
 ];
 const POSTGRES: &[File] = &[
     (1, "first", include_str!("../migrations/postgres/0001_first.sql")),
     (2, "known policies", include_str!("../migrations/postgres/0002_known_policies.sql")),
     (3, "overrides", include_str!("../migrations/postgres/0003_overrides.sql")),
+    (4, "tallies", include_str!("../migrations/postgres/0004_tallies.sql")),
 ];
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {

@@ -14,6 +14,7 @@ mod policies;
 mod reports;
 mod sqlite;
 mod sums;
+mod tallies;
 mod trust;
 mod writers;
 
@@ -84,4 +85,13 @@ contract! {
     overrides::overrides_are_seen_by_others,
     writers::reports_of_many_writers_count_once,
     writers::followers_miss_no_policy,
+    tallies::increments_add_up,
+    tallies::caps_hold_and_counts_are_exact,
+    tallies::caps_hold_across_additions,
+    tallies::days_wait_for_their_report,
+    tallies::sources_are_told_apart,
+    tallies::sums_for_a_page,
+    tallies::old_days_go_with_their_texts,
+    tallies::hostile_texts_come_back,
+    tallies::nodes_add_to_one_database,
 }
