@@ -7,7 +7,7 @@
 //! [`verify_web_pki`] says everything that is wrong at once, so that an operator mends it once: path,
 //! dates and name are judged apart. [`path`] finds the way to an anchor (DANE uses it too), webpki has
 //! the last word on that way. A chain is what a stranger sent: it is bounded before it is looked at, no
-//! signature is checked twice, and the search visits each certificate once.
+//! signature is computed twice (see `signatures`), and the search visits each certificate once.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ mod distinguished_name;
 pub(crate) mod minting;
 pub mod name;
 pub(crate) mod path;
+mod signatures;
 mod text;
 mod web_pki;
 

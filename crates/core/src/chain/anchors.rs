@@ -1,14 +1,21 @@
 //! Trust anchors of the web PKI, owned.
 
+use std::sync::Arc;
+
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
 use super::CertificateError;
+use super::signatures::Known;
 
 /// Names and keys that end a path: made of root certificates, whose own dates and flags do not count
 /// (RFC 5280 §6.1.1 d).
+///
+/// Verdicts by the same anchors (or by clones of them) share what they know of signatures on intermediates,
+/// so that each is computed once. No verdict depends on it.
 #[derive(Debug, Clone, Default)]
 pub struct TrustAnchors {
     anchors: Vec<TrustAnchor<'static>>,
+    known: Arc<Known>,
 }
 
 impl TrustAnchors {
@@ -50,5 +57,10 @@ impl TrustAnchors {
     /// For webpki.
     pub fn as_slice(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
+    }
+
+    /// Signatures of issuers known to hold.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
     }
 }

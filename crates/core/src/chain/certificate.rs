@@ -1,7 +1,7 @@
 //! One certificate as sent, parsed once, with what a verdict asks of it.
 
 use jiff::Timestamp;
-use rustls_pki_types::AlgorithmIdentifier;
+use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
@@ -113,6 +113,18 @@ impl<'a> Certificate<'a> {
 
     /// Whether the key in `spki_content` (a SubjectPublicKeyInfo without its header) made the signature.
     pub(crate) fn signature_by(&self, spki_content: &[u8]) -> Signature {
+        self.signature_checked(spki_content, |algorithm, key, message, signature| {
+            algorithm.verify_signature(key, message, signature).is_ok()
+        })
+    }
+
+    /// The same, with the arithmetic left to `holds`: for an algorithm that fits, the key, what is signed
+    /// and the signature.
+    pub(super) fn signature_checked(
+        &self,
+        spki_content: &[u8],
+        mut holds: impl FnMut(&dyn SignatureVerificationAlgorithm, &[u8], &[u8], &[u8]) -> bool,
+    ) -> Signature {
         let (Some(parts), Some((key_algorithm, key))) =
             (der::signed_parts(self.der), der::key_parts(spki_content))
         else {
@@ -126,7 +138,7 @@ impl<'a> Certificate<'a> {
         if fitting.peek().is_none() {
             return Signature::Unsupported;
         }
-        if fitting.any(|a| a.verify_signature(key, parts.signed, parts.signature).is_ok()) {
+        if fitting.any(|a| holds(*a, key, parts.signed, parts.signature)) {
             Signature::Holds
         } else {
             Signature::Fails

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::certificate::{Certificate, Signature};
+use super::signatures::{Held, Known};
 use super::{ChainFault, der};
 
 mod constraints;
@@ -90,6 +91,7 @@ pub(crate) struct Search<'s, 'a> {
     nodes: Vec<Node>,
     /// The first certificate's signature by the second, checked at most once.
     links: Vec<Vec<Option<Signature>>>,
+    held: Held<'s>,
 }
 
 /// What is wrong with a certificate wherever it stands on the way.
@@ -105,13 +107,24 @@ type Reached = Vec<Option<(usize, u32)>>;
 
 impl<'s, 'a> Search<'s, 'a> {
     pub(crate) fn new(chain: &'s [Certificate<'a>], now: Timestamp) -> Self {
+        Self::knowing(None, chain, now)
+    }
+
+    /// The same; signatures of issuers that are known are not computed again.
+    pub(crate) fn knowing(known: Option<&'s Known>, chain: &'s [Certificate<'a>], now: Timestamp) -> Self {
         let node = |(at, certificate)| Node {
             date: date_fault(certificate, now),
             role: role_fault(certificate, &chain[0], at),
             room: roles::room(certificate),
         };
         let nodes = chain.iter().enumerate().map(node).collect();
-        Self { chain, nodes, links: vec![vec![None; chain.len()]; chain.len()] }
+        let links = vec![vec![None; chain.len()]; chain.len()];
+        Self { chain, nodes, links, held: Held::new(known) }
+    }
+
+    /// The signatures found to hold.
+    pub(crate) fn held(&self) -> &Held<'s> {
+        &self.held
     }
 
     /// The way without a fault if there is one, else the one with the least serious faults.
@@ -149,7 +162,11 @@ impl<'s, 'a> Search<'s, 'a> {
             let tries = anchors.iter().zip(&mut ends[here]);
             for (anchor, (trusted, known)) in tries.enumerate() {
                 let passes = asked < Asked::Roles || !trusted.refuses;
-                if passes && ends_at(&self.chain[here], trusted, known) {
+                let mut check = |key: &[u8]| self.held.signature_of(&self.chain[here], here != 0, key);
+                if passes
+                    && is_named(&self.chain[here], trusted)
+                    && *known.get_or_insert_with(|| check(trusted.key)) == Signature::Holds
+                {
                     return Ok(Path { certificates: way_to(here, &reached), anchor });
                 }
             }
@@ -177,8 +194,10 @@ impl<'s, 'a> Search<'s, 'a> {
         if lower.issuer() != upper.subject() {
             return false;
         }
+        let held = &mut self.held;
         let verdict = *self.links[below][above].get_or_insert_with(|| {
-            der::sequence_content(upper.spki()).map_or(Signature::Unsupported, |key| lower.signature_by(key))
+            der::sequence_content(upper.spki())
+                .map_or(Signature::Unsupported, |key| held.signature_of(lower, below != 0, key))
         });
         verdict == Signature::Holds
     }
@@ -219,12 +238,9 @@ impl<'s, 'a> Search<'s, 'a> {
     }
 }
 
-/// Whether `trusted` issued `certificate`; `known` remembers the signature.
-fn ends_at(certificate: &Certificate<'_>, trusted: &Anchor<'_>, known: &mut Option<Signature>) -> bool {
-    if trusted.subject.is_some_and(|subject| der::sequence_content(certificate.issuer()) != Some(subject)) {
-        return false;
-    }
-    *known.get_or_insert_with(|| certificate.signature_by(trusted.key)) == Signature::Holds
+/// Whether `certificate` names `trusted` as its issuer; a bare key has no name.
+fn is_named(certificate: &Certificate<'_>, trusted: &Anchor<'_>) -> bool {
+    trusted.subject.is_none_or(|subject| der::sequence_content(certificate.issuer()) == Some(subject))
 }
 
 fn way_to(end: usize, reached: &Reached) -> Vec<usize> {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::certificate::{Certificate, read_chain};
 use super::name::{self, CommonName};
 use super::path::{self, Anchor, Lost, Outcome, Path, Search};
+use super::signatures::Held;
 use super::{ChainFault, TrustAnchors};
 use crate::DomainName;
 
@@ -49,9 +50,10 @@ fn path_faults(chain: &[Certificate<'_>], anchors: &TrustAnchors, now: Timestamp
             refuses: false,
         })
         .collect();
-    match Search::new(chain, now).run(&trusted) {
+    let mut search = Search::knowing(Some(anchors.known()), chain, now);
+    match search.run(&trusted) {
         Outcome::Found(path, faults) if faults.is_empty() => {
-            last_word(chain, &path, anchors, now).err().into_iter().collect()
+            last_word(chain, &path, anchors, search.held(), now).err().into_iter().collect()
         }
         Outcome::Found(_, faults) => faults,
         Outcome::Lost(lost) => vec![untrusted(chain, lost)],
@@ -59,11 +61,12 @@ fn path_faults(chain: &[Certificate<'_>], anchors: &TrustAnchors, now: Timestamp
 }
 
 /// webpki on the way that was found, and only on that: given a whole hostile chain, it would try every
-/// order of certificates with the same name.
+/// order of certificates with the same name. The signatures on that way were checked when it was found.
 fn last_word(
     chain: &[Certificate<'_>],
     path: &Path,
     anchors: &TrustAnchors,
+    held: &Held<'_>,
     now: Timestamp,
 ) -> Result<(), ChainFault> {
     let der: Vec<CertificateDer<'_>> = path
@@ -76,8 +79,9 @@ fn last_word(
     let Some(anchor) = anchors.as_slice().get(path.anchor..=path.anchor) else { return Ok(()) };
     let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0)));
     let leaf = EndEntityCert::try_from(leaf).map_err(fault_of)?;
-    let algorithms = webpki::ALL_VERIFICATION_ALGS;
-    leaf.verify_for_usage(algorithms, anchor, issuers, time, KeyUsage::server_auth(), None, None)
+    let algorithms = held.algorithms();
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = algorithms.iter().map(|a| a as _).collect();
+    leaf.verify_for_usage(&algorithms, anchor, issuers, time, KeyUsage::server_auth(), None, None)
         .map(|_| ())
         .map_err(|error| match error {
             // A server's own certificate that is a CA: refused by the web PKI, allowed nowhere else either.

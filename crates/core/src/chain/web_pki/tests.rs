@@ -302,3 +302,43 @@ fn a_broken_octet_never_passes_and_never_panics() {
         let _ = describe(&broken[0]);
     }
 }
+
+#[test]
+fn no_verdict_depends_on_what_is_known_of_signatures() {
+    let world = World::new();
+    let short = signed(expired(authority("short")), &world.root);
+    let narrow = signed(
+        with(authority("narrow"), |p| {
+            let permitted_subtrees = vec![GeneralSubtree::DnsName("example.org".into())];
+            p.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: vec![] });
+        }),
+        &world.root,
+    );
+    let stranger = self_signed(authority("root"));
+    let by_stranger = signed(authority("intermediate"), &stranger);
+    let below = |issuer: &Minted, host| vec![signed(server(&[host]), issuer).der, issuer.der.clone()];
+    let mut forged = world.chain(server(&[HOST]));
+    *forged[1].last_mut().unwrap() ^= 1;
+    let (anchors, _) = TrustAnchors::from_der([&world.root.der]);
+    let chains = [
+        (world.chain(server(&[HOST])), "good"),
+        (world.chain(server(&[HOST])), "another leaf of the same issuer"),
+        (world.chain(server(&["b.example"])), "another name"),
+        (below(&short, HOST), "an issuer that expires in March"),
+        (below(&narrow, HOST), "an issuer for other names"),
+        (forged, "an issuer with a bent signature"),
+        (below(&by_stranger, HOST), "an issuer of a stranger with the same names"),
+    ];
+    for moment in ["2026-02-01T00:00:00Z", "2026-06-01T00:00:00Z", "2027-06-01T00:00:00Z"] {
+        for (chain, why) in &chains {
+            let (fresh, _) = TrustAnchors::from_der([&world.root.der]);
+            let afresh = verify_web_pki(chain, &fresh, &host(HOST), time(moment));
+            let again = verify_web_pki(chain, &anchors, &host(HOST), time(moment));
+            assert_eq!(again, afresh, "{why} at {moment}");
+        }
+    }
+    assert_eq!(anchors.known().len(), 3, "the three issuers below the root");
+    assert_eq!(anchors.clone().known().len(), 3, "clones share");
+    let twice = verify_web_pki(&chains[0].0, &TrustAnchors::new(), &host(HOST), now());
+    assert_eq!(twice, [ChainFault::UnknownIssuer], "what is known is no anchor");
+}
