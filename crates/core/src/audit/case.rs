@@ -1,8 +1,11 @@
 //! One domain under audit: the facts with what several families ask of them.
 
+use std::cell::OnceCell;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::AuditOptions;
+use crate::dane::assess::Assessment;
 use crate::dns::{DnsError, DnsResult, DnssecStatus, TxtRecord};
 use crate::facts::{DomainFacts, FetchedPolicy, MxFacts};
 use crate::lint::RecordVerdict;
@@ -27,6 +30,8 @@ pub(super) struct Case<'a> {
     pub(super) policy_findings: Vec<Finding>,
     /// Every MX host named, best preference first; the domain itself without an MX record (reading A31).
     pub(super) mx: Vec<MxHost>,
+    /// What TLSA records say of each certificate presented, by host and probe; filled when first asked for.
+    pub(super) assessments: OnceCell<Vec<Vec<Option<Assessment>>>>,
 }
 
 impl<'a> Case<'a> {
@@ -61,6 +66,7 @@ impl<'a> Case<'a> {
             policy,
             policy_findings,
             mx,
+            assessments: OnceCell::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::mail_server::{chain_faults, presented};
 use crate::dane::DaneVerdict;
 use crate::dane::assess::{self, Assessment, assess};
 use crate::dns::{DnssecStatus, TlsaRdata};
-use crate::facts::{MxFacts, ProbeOutcome, TlsFacts};
+use crate::facts::{AddressProbe, MxFacts, ProbeOutcome};
 use crate::finding::phrase::list;
 use crate::{DomainName, Finding, Severity};
 
@@ -47,21 +47,36 @@ fn names(case: &Case<'_>, host: &MxFacts) -> Vec<DomainName> {
     names
 }
 
-fn assessed(case: &Case<'_>, host: &MxFacts, outcome: &ProbeOutcome) -> Option<Assessment> {
+/// What the secure records of a host say of the certificate that one of its probes saw. Several families
+/// ask, so all are assessed once.
+fn assessed<'c>(case: &'c Case<'_>, host: &MxFacts, probe: &AddressProbe) -> Option<&'c Assessment> {
+    let hosts = &case.facts.hosts;
+    let all = case.assessments.get_or_init(|| {
+        let of_host =
+            |host: &MxFacts| host.probes.iter().map(|probe| assess_probe(case, host, probe)).collect();
+        hosts.iter().map(of_host).collect()
+    });
+    // The same object, not an equal one: two addresses may look alike and differ in what they present.
+    let at_host = hosts.iter().position(|known| std::ptr::eq(known, host))?;
+    let at_probe = host.probes.iter().position(|known| std::ptr::eq(known, probe))?;
+    all.get(at_host)?.get(at_probe)?.as_ref()
+}
+
+fn assess_probe(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe) -> Option<Assessment> {
     let records = secure_records(host)?;
-    let chain: Vec<Vec<u8>> = presented(outcome).iter().map(|certificate| certificate.der.clone()).collect();
+    let certificates = presented(&probe.outcome);
+    let chain: Vec<Vec<u8>> = certificates.iter().map(|certificate| certificate.der.clone()).collect();
     (!chain.is_empty()).then(|| assess(records, &chain, &names(case, host), case.at))
 }
 
 /// What a DANE sender concludes at one address; `None` without secure records or without a certificate.
-pub(super) fn verdict(case: &Case<'_>, host: &MxFacts, outcome: &ProbeOutcome) -> Option<DaneVerdict> {
-    assessed(case, host, outcome).map(|assessment| assessment.verdict)
+pub(super) fn verdict(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe) -> Option<DaneVerdict> {
+    assessed(case, host, probe).map(|assessment| assessment.verdict)
 }
 
 /// Whether a usage-3 record matches, under which neither name nor date counts.
-pub(super) fn matched_by_usage_3(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts) -> bool {
-    let outcome = ProbeOutcome::Tls(tls.clone());
-    assessed(case, host, &outcome).is_some_and(|assessment| {
+pub(super) fn matched_by_usage_3(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe) -> bool {
+    assessed(case, host, probe).is_some_and(|assessment| {
         assessment
             .usable
             .iter()
@@ -75,9 +90,9 @@ fn of_host(case: &Case<'_>, host: &MxFacts, records: &[TlsaRdata]) -> Vec<Findin
     let mut tested = 0;
     let mut found: BTreeMap<(String, String), Vec<(std::net::IpAddr, Finding)>> = BTreeMap::new();
     for probe in &host.probes {
-        let Some(assessment) = assessed(case, host, &probe.outcome) else { continue };
+        let Some(assessment) = assessed(case, host, probe) else { continue };
         tested += 1;
-        for finding in assess::findings(&subject, &assessment) {
+        for finding in assess::findings(&subject, assessment) {
             let key = (finding.id.clone(), finding.message.clone());
             found.entry(key).or_default().push((probe.address, finding));
         }
@@ -132,7 +147,7 @@ fn disagreement(case: &Case<'_>, host: &MxFacts) -> Option<Finding> {
     let in_policy = case.policy.as_ref().is_some_and(|policy| policy.matching(&host.host).is_some());
     let differing = host.probes.iter().filter_map(|probe| {
         let ProbeOutcome::Tls(tls) = &probe.outcome else { return None };
-        let dane = match verdict(case, host, &probe.outcome)? {
+        let dane = match verdict(case, host, probe)? {
             DaneVerdict::Match(_) => true,
             // Encryption alone is asked for; that refuses nobody.
             DaneVerdict::Unusable => return None,

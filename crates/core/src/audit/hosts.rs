@@ -68,7 +68,7 @@ fn address(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe) -> AddressVerd
         dane: match (host.tlsa.as_ref(), secure_records(host)) {
             (Err(_), _) => Some("unknown".to_owned()),
             (Ok(_), None) => Some("none".to_owned()),
-            (Ok(_), Some(_)) => verdict(case, host, outcome).map(|verdict| word(verdict).to_owned()),
+            (Ok(_), Some(_)) => verdict(case, host, probe).map(|verdict| word(verdict).to_owned()),
         },
         error: failure(outcome),
         ..untested(probe.address)

@@ -245,8 +245,8 @@ fn certificates(case: &Case<'_>, host: &MxFacts) -> Vec<Finding> {
     let mut groups: BTreeMap<&'static str, Vec<At<'_>>> = BTreeMap::new();
     for probe in &host.probes {
         let ProbeOutcome::Tls(tls) = &probe.outcome else { continue };
-        let faults = chain_faults(case, tls).into_iter().map(|fault| chain_fault(case, host, tls, &fault));
-        for fault in faults.chain(ends_soon(case, host, tls)) {
+        let faults = chain_faults(case, tls).into_iter().map(|fault| chain_fault(case, host, probe, &fault));
+        for fault in faults.chain(ends_soon(case, host, probe, tls)) {
             groups.entry(fault.id).or_default().push((probe.address, fault, tls.chain.first()));
         }
     }
@@ -279,14 +279,14 @@ fn certificate_finding(case: &Case<'_>, host: &MxFacts, id: &str, faults: &[At<'
     }
 }
 
-fn chain_fault(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts, fault: &ChainFault) -> Fault {
+fn chain_fault(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe, fault: &ChainFault) -> Fault {
     let name = &host.host;
     let harm = if case.under_policy() { Severity::Error } else { Severity::Info };
     let of = |id, severity, what: String, fix: Vec<String>| Fault { id, severity, what, fix };
     match fault {
         ChainFault::Expired(end) => of(
             "SMTP-009",
-            expiry_severity(case, host, tls, Severity::Error),
+            expiry_severity(case, host, probe, Severity::Error),
             format!("presents a certificate that expired on {} ({})", day(*end), relative(*end, case.at)),
             vec![
                 format!("Renew the certificate of {name} and install it on every address."),
@@ -334,13 +334,13 @@ fn chain_fault(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts, fault: &ChainFau
     }
 }
 
-fn ends_soon(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts) -> Option<Fault> {
+fn ends_soon(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe, tls: &TlsFacts) -> Option<Fault> {
     let leaf =
         tls.chain.first().filter(|leaf| leaf.not_after > case.at && !case.lasts(leaf.not_after, 21))?;
     let worst = if case.lasts(leaf.not_after, 7) { Severity::Warning } else { Severity::Error };
     Some(Fault {
         id: "SMTP-009",
-        severity: expiry_severity(case, host, tls, worst),
+        severity: expiry_severity(case, host, probe, worst),
         what: format!(
             "presents a certificate that expires on {} ({})",
             day(leaf.not_after),
@@ -354,10 +354,10 @@ fn ends_soon(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts) -> Option<Fault> {
 }
 
 /// Under usage 3 alone neither name nor date counts (RFC 7672 §3.1.1).
-fn expiry_severity(case: &Case<'_>, host: &MxFacts, tls: &TlsFacts, worst: Severity) -> Severity {
+fn expiry_severity(case: &Case<'_>, host: &MxFacts, probe: &AddressProbe, worst: Severity) -> Severity {
     match () {
         () if case.under_policy() => worst,
-        () if matched_by_usage_3(case, host, tls) => Severity::Info,
+        () if matched_by_usage_3(case, host, probe) => Severity::Info,
         () => worst.min(Severity::Warning),
     }
 }

@@ -53,7 +53,7 @@ fn host_dane(case: &Case<'_>, host: &MxFacts) -> HostDane {
         return if deferred { HostDane::Fails } else { HostDane::None };
     }
     let verdicts: Vec<DaneVerdict> =
-        host.probes.iter().filter_map(|probe| verdict(case, host, &probe.outcome)).collect();
+        host.probes.iter().filter_map(|probe| verdict(case, host, probe)).collect();
     let without_tls = host.probes.iter().any(|probe| without_tls(&probe.outcome));
     let unusable = verdicts.is_empty() && {
         let records = secure_records(host).unwrap_or_default();
@@ -194,7 +194,7 @@ fn nowhere_to_deliver(case: &Case<'_>) -> Option<String> {
 fn loses_dane_mail(case: &Case<'_>, host: &MxFacts) -> bool {
     let refused = |probe: &AddressProbe| match &probe.outcome {
         outcome if without_tls(outcome) => true,
-        outcome => verdict(case, host, outcome)
+        _ => verdict(case, host, probe)
             .is_some_and(|verdict| !matches!(verdict, DaneVerdict::Unusable | DaneVerdict::Match(_))),
     };
     host_dane(case, host) == HostDane::Fails && (host.tlsa.is_err() || host.probes.iter().any(refused))

@@ -123,12 +123,7 @@ pub(super) struct Remembering<'h> {
 }
 
 impl SignatureVerificationAlgorithm for Remembering<'_> {
-    fn verify_signature(
-        &self,
-        key: &[u8],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), InvalidSignature> {
+    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         if self.held.contains(&Print::of(self.real, key, message, signature)) {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! The chain a server presented, with the digests that records are compared with.
 
+use std::cell::OnceCell;
+
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::chain::{Certificate, MAX_CERTIFICATES, MAX_CHAIN_BYTES};
@@ -60,32 +62,29 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// A certificate and its key, and their digests; index 0 the certificate, 1 the key.
+/// A certificate and its key, and those of their digests that a record asked for; index 0 the certificate,
+/// 1 the key.
 #[derive(Clone)]
 struct Prints<'a> {
     whole: [Option<&'a [u8]>; 2],
-    sha256: [Option<[u8; 32]>; 2],
-    sha512: [Option<[u8; 64]>; 2],
+    sha256: [OnceCell<[u8; 32]>; 2],
+    sha512: [OnceCell<[u8; 64]>; 2],
 }
 
 impl<'a> Prints<'a> {
     fn new(certificate: &'a [u8], key: Option<&'a [u8]>) -> Self {
-        let whole = [Some(certificate), key];
-        Self {
-            whole,
-            sha256: whole.map(|bytes| bytes.map(|b| Sha256::digest(b).into())),
-            sha512: whole.map(|bytes| bytes.map(|b| Sha512::digest(b).into())),
-        }
+        Self { whole: [Some(certificate), key], sha256: Default::default(), sha512: Default::default() }
     }
 
     fn match_record(&self, tlsa: &Tlsa) -> bool {
         let selector = usize::from(tlsa.selector);
+        let Some(whole) = self.whole.get(selector).copied().flatten() else { return false };
         let print = match tlsa.matching {
-            0 => self.whole.get(selector).copied().flatten(),
-            1 => self.sha256.get(selector).and_then(|d| d.as_ref()).map(|d| d.as_slice()),
-            2 => self.sha512.get(selector).and_then(|d| d.as_ref()).map(|d| d.as_slice()),
-            _ => None,
+            0 => whole,
+            1 => self.sha256[selector].get_or_init(|| Sha256::digest(whole).into()).as_slice(),
+            2 => self.sha512[selector].get_or_init(|| Sha512::digest(whole).into()).as_slice(),
+            _ => return false,
         };
-        print == Some(tlsa.data.as_slice())
+        print == tlsa.data
     }
 }
