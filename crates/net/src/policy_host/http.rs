@@ -1,5 +1,10 @@
 //! One GET over an established TLS connection, with every limit that RFC 8461 §3.3 and caution ask for.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, TRANSFER_ENCODING};
@@ -7,7 +12,6 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mailward_core::facts::FetchCause;
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
@@ -23,15 +27,6 @@ const MOST_FIELDS: usize = 100;
 pub(super) struct Served {
     pub(super) body: Vec<u8>,
     pub(super) content_type: Option<String>,
-}
-
-/// Ends the task that drives a connection together with the fetch.
-struct Driver(JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Gets `path`; says where it is through `enter` ("reading the body from").
@@ -53,7 +48,7 @@ pub(super) async fn get(
             .body(Empty::<Bytes>::new())
             .map_err(|e| (FetchCause::Http(e.to_string()), format!("cannot be asked: {e}")))
     };
-    let (response, _driver) = if h2 {
+    if h2 {
         let mut request = request(format!("https://{authority}{path}"), Version::HTTP_2)?;
         // The authority is in the target already (RFC 9113 §8.3.1).
         request.headers_mut().remove("host");
@@ -64,8 +59,7 @@ pub(super) async fn get(
             .handshake(TokioIo::new(stream))
             .await
             .map_err(http_failure)?;
-        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
-        (sender.send_request(request).await.map_err(http_failure)?, driver)
+        while_driven(connection, async { served(sender.send_request(request).await, enter).await }).await
     } else {
         let request = request(path.to_owned(), Version::HTTP_11)?;
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
@@ -75,9 +69,30 @@ pub(super) async fn get(
             .handshake(TokioIo::new(stream))
             .await
             .map_err(http_failure)?;
-        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
-        (sender.send_request(request).await.map_err(http_failure)?, driver)
-    };
+        while_driven(connection, async { served(sender.send_request(request).await, enter).await }).await
+    }
+}
+
+/// What comes of `work`, with the connection that it needs driven in the same task: an audit wakes no other
+/// thread for it, and both end together.
+async fn while_driven<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
+    let (mut connection, mut work) = (pin!(connection.fuse()), pin!(work));
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        // When it ends, the work learns why. What it does for the work wakes this task.
+        let _ = connection.as_mut().poll(context);
+        Poll::Pending
+    })
+    .await
+}
+
+async fn served(
+    response: hyper::Result<Response<Incoming>>,
+    enter: impl Fn(&str),
+) -> Result<Served, Failure> {
+    let response = response.map_err(http_failure)?;
     let content_type = acceptable(&response)?;
     enter("reading the body from");
     let body = read_body(response.into_body()).await?;

@@ -3,24 +3,26 @@
 //! rustls can still fail after it, for instance on a key that it does not support; then the chain is
 //! here, and a verdict (or a DANE match) is not lost in a general error.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+/// What proofs of possession are verified with. A provider holds lists of its own, so it is made once.
+static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
+    LazyLock::new(|| aws_lc_rs::default_provider().signature_verification_algorithms);
+
 /// The chain of one handshake.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Recorder {
     chain: Mutex<Vec<Vec<u8>>>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        Self { chain: Mutex::default(), algorithms }
+        Self::default()
     }
 
     /// What was presented, leaf first; empty when it did not come to that. The TLS library takes no
@@ -51,7 +53,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        verify_tls12_signature(message, certificate, signed, &ALGORITHMS)
     }
 
     fn verify_tls13_signature(
@@ -60,10 +62,10 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        verify_tls13_signature(message, certificate, signed, &ALGORITHMS)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        ALGORITHMS.supported_schemes()
     }
 }
