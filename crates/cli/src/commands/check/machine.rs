@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use mailward_core::audit::Audit;
 use mailward_core::finding::catalogue;
 use mailward_core::{Finding, Severity};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::args::CheckFormat;
 use crate::output::{print_json, print_json_line};
 
 /// `mailward.check/1`: one object a domain.
-fn document(audit: &Audit) -> Value {
-    let mut document = Map::new();
-    document.insert("schema".to_owned(), json!("mailward.check/1"));
-    if let Ok(Value::Object(members)) = serde_json::to_value(audit) {
-        document.extend(members);
-    }
-    Value::Object(document)
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    audit: &'a Audit,
+}
+
+fn document(audit: &Audit) -> Document<'_> {
+    Document { schema: "mailward.check/1", audit }
 }
 
 /// Prints audits as they come, or at the end where the format is one document.
@@ -44,7 +47,7 @@ impl Printer {
             CheckFormat::Human => {}
             CheckFormat::Jsonl => print_json_line(&document(&audit)),
             CheckFormat::Json if !self.many => print_json(&document(&audit)),
-            CheckFormat::Json => self.kept.push(document(&audit)),
+            CheckFormat::Json => self.kept.push(json!(document(&audit))),
             CheckFormat::Prometheus => prometheus(&audit),
             CheckFormat::Junit => self.kept.push(Value::String(junit_suite(&audit))),
             CheckFormat::Sarif => {
