@@ -32,6 +32,13 @@ pub(crate) fn date(day: i64) -> Result<Date> {
     EPOCH.checked_add(span).map_err(|_| corrupt("a day", day))
 }
 
+/// The week of a day, counted from that of 1970-01-01, and the day in it; 0 is Monday.
+pub(crate) fn week(day: i64) -> (i64, usize) {
+    // 1970 began on a Thursday.
+    let since_monday = day.saturating_add(3);
+    (since_monday.div_euclid(7), since_monday.rem_euclid(7) as usize)
+}
+
 /// A count as a column, saturating.
 pub(crate) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -17,12 +17,14 @@ const SQLITE: &[File] = &[
     (2, "known policies", include_str!("../migrations/sqlite/0002_known_policies.sql")),
     (3, "overrides", include_str!("../migrations/sqlite/0003_overrides.sql")),
     (4, "tallies", include_str!("../migrations/sqlite/0004_tallies.sql")),
+    (5, "problem weeks", include_str!("../migrations/sqlite/0005_problem_weeks.sql")),
 ];
 const POSTGRES: &[File] = &[
     (1, "first", include_str!("../migrations/postgres/0001_first.sql")),
     (2, "known policies", include_str!("../migrations/postgres/0002_known_policies.sql")),
     (3, "overrides", include_str!("../migrations/postgres/0003_overrides.sql")),
     (4, "tallies", include_str!("../migrations/postgres/0004_tallies.sql")),
+    (5, "problem weeks", include_str!("../migrations/postgres/0005_problem_weeks.sql")),
 ];
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {
@@ -95,6 +97,38 @@ mod tests {
             assert_eq!(shape(sqlite.2), shape(postgres.2));
             let (rows, tables) = (shape(sqlite.2).len(), sqlite.2.matches("CREATE TABLE").count());
             assert!(tables > 0 && rows > 4 * tables, "the comparison sees nothing");
+        }
+    }
+
+    /// Weeks of problem 1: number, sum, sum of weak sources, and the days that have sessions.
+    #[tokio::test]
+    async fn sums_by_day_become_sums_by_week() {
+        let pool = sqlx::pool::PoolOptions::<sqlx::Sqlite>::new();
+        let pool = pool.max_connections(1).connect("sqlite::memory:").await.unwrap();
+        let first = SQLITE.iter().position(|(_, name, _)| *name == "problem weeks").unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        migrator(&SQLITE[..first]).run_direct(None, &mut *connection, false).await.unwrap();
+        // 1969-12-28, a Sunday, is the day before the week of 1970-01-01; 19,999 is a Thursday as well.
+        for (day, sessions, weak) in
+            [(-4, 1, 0), (-3, 2, 0), (0, 4, 8), (3, 16, 0), (4, 32, 0), (19_999, 0, 64)]
+        {
+            let sql = sqlx::query("INSERT INTO problem_totals VALUES (1, $1, $2, $3)");
+            sql.bind(day).bind(sessions).bind(weak).execute(&mut *connection).await.unwrap();
+        }
+        migrator(SQLITE).run_direct(None, &mut *connection, false).await.unwrap();
+        let sql = "SELECT week, sessions, weak_sessions, monday, thursday, sunday, weak_thursday
+            FROM problem_weeks WHERE problem = 1 ORDER BY week";
+        let weeks: Vec<(i64, i64, i64, i64, i64, i64, i64)> =
+            sqlx::query_as(sql).fetch_all(&mut *connection).await.unwrap();
+        let expected = [
+            (-1, 1, 0, 0, 0, 1, 0),
+            (0, 2 + 4 + 16, 8, 2, 4, 16, 8),
+            (1, 32, 0, 32, 0, 0, 0),
+            (2_857, 0, 64, 0, 0, 0, 64),
+        ];
+        assert_eq!(weeks, expected);
+        for (day, week, weekday) in [(-4, -1, 6), (-3, 0, 0), (0, 0, 3), (3, 0, 6), (19_999, 2_857, 3)] {
+            assert_eq!(crate::columns::week(day), (week, weekday), "rows written later go to the same place");
         }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::plan::PlannedPart;
 use super::tally::Shares;
+use crate::columns::week;
 
 /// Below this trust a source is weak ([`mailward_core::rollout::Trust::is_evidence`]).
 pub(crate) const EVIDENCE: i64 = 2;
 
-/// Numbers of domain, problem or submitter, and days.
+/// Numbers of domain, problem or submitter, and days and weeks.
 type Number = i64;
 type Day = i64;
+type Week = i64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
@@ -24,8 +26,8 @@ pub(crate) struct Sums {
     pub(crate) failure_days: BTreeMap<(Number, Day, i64, String), i64>,
     /// (problem, day, submitter, trust): sessions.
     pub(crate) problem_days: BTreeMap<(Number, Day, Number, i64), i64>,
-    /// (problem, day): sessions, weak sessions.
-    pub(crate) problem_totals: BTreeMap<(Number, Day), [i64; 2]>,
+    /// (problem, week): sessions of each day, Monday first, and those of weak sources.
+    pub(crate) problem_weeks: BTreeMap<(Number, Week), [[i64; 7]; 2]>,
     /// (problem, submitter): the last day told of, or `None` where something was taken back and the day
     /// must be looked up again.
     pub(crate) problem_reporters: BTreeMap<(Number, Number), Option<Day>>,
@@ -61,6 +63,7 @@ impl Sums {
     pub(crate) fn add(&mut self, part: &PlannedPart, trust: i64, shares: &Shares, sign: i64) {
         let &PlannedPart { domain, day, submitter, successful, failed, .. } = part;
         let weak = usize::from(trust < EVIDENCE);
+        let (week, weekday) = week(day);
         let [reports, passed, not] = self.session_days.entry((domain, day, submitter, trust)).or_default();
         *reports += sign;
         *passed += sign * successful;
@@ -75,7 +78,7 @@ impl Sums {
         }
         for (problem, sessions) in &shares.by_problem {
             *self.problem_days.entry((*problem, day, submitter, trust)).or_default() += sign * sessions;
-            self.problem_totals.entry((*problem, day)).or_default()[weak] += sign * sessions;
+            self.problem_weeks.entry((*problem, week)).or_default()[weak][weekday] += sign * sessions;
             let last = self.problem_reporters.entry((*problem, submitter)).or_insert(Some(day));
             *last = if sign < 0 { None } else { last.map(|last| last.max(day)) };
         }

@@ -66,10 +66,26 @@ statements! {
     PROBLEM_DAYS = "INSERT INTO problem_days (problem, day, submitter, trust, sessions)
         VALUES {rows} ON CONFLICT (problem, day, submitter, trust) DO UPDATE SET
         sessions = problem_days.sessions + excluded.sessions";
-    PROBLEM_TOTALS = "INSERT INTO problem_totals (problem, day, sessions, weak_sessions)
-        VALUES {rows} ON CONFLICT (problem, day) DO UPDATE SET
-        sessions = problem_totals.sessions + excluded.sessions,
-        weak_sessions = problem_totals.weak_sessions + excluded.weak_sessions";
+    PROBLEM_WEEKS = "INSERT INTO problem_weeks (problem, week, sessions, weak_sessions,
+        monday, tuesday, wednesday, thursday, friday, saturday, sunday, weak_monday, weak_tuesday,
+        weak_wednesday, weak_thursday, weak_friday, weak_saturday, weak_sunday)
+        VALUES {rows} ON CONFLICT (problem, week) DO UPDATE SET
+        sessions = problem_weeks.sessions + excluded.sessions,
+        weak_sessions = problem_weeks.weak_sessions + excluded.weak_sessions,
+        monday = problem_weeks.monday + excluded.monday,
+        tuesday = problem_weeks.tuesday + excluded.tuesday,
+        wednesday = problem_weeks.wednesday + excluded.wednesday,
+        thursday = problem_weeks.thursday + excluded.thursday,
+        friday = problem_weeks.friday + excluded.friday,
+        saturday = problem_weeks.saturday + excluded.saturday,
+        sunday = problem_weeks.sunday + excluded.sunday,
+        weak_monday = problem_weeks.weak_monday + excluded.weak_monday,
+        weak_tuesday = problem_weeks.weak_tuesday + excluded.weak_tuesday,
+        weak_wednesday = problem_weeks.weak_wednesday + excluded.weak_wednesday,
+        weak_thursday = problem_weeks.weak_thursday + excluded.weak_thursday,
+        weak_friday = problem_weeks.weak_friday + excluded.weak_friday,
+        weak_saturday = problem_weeks.weak_saturday + excluded.weak_saturday,
+        weak_sunday = problem_weeks.weak_sunday + excluded.weak_sunday";
     PROBLEM_REPORTERS = "INSERT INTO problem_reporters (problem, submitter, last_day)
         VALUES {rows} ON CONFLICT (problem, submitter) DO UPDATE SET
         last_day = CASE WHEN excluded.last_day > problem_reporters.last_day
@@ -381,9 +397,15 @@ async fn write_sums(write: &mut Write, sums: Sums) -> Result<()> {
     });
     write.run_rows(PROBLEM_DAYS, rows.collect()).await?;
 
-    let rows = sums.problem_totals.into_iter().filter(|(_, sums)| *sums != [0; 2]);
-    let rows = rows.map(|((problem, day), [sessions, weak])| [problem, day, sessions, weak].map(Value::from));
-    write.run_rows(PROBLEM_TOTALS, rows.collect()).await?;
+    let rows = sums.problem_weeks.into_iter().filter(|(_, sums)| *sums != [[0; 7]; 2]);
+    let rows = rows.map(|((problem, week), [days, weak])| {
+        let mut row = [0; 18];
+        row[..4].copy_from_slice(&[problem, week, days.iter().sum(), weak.iter().sum()]);
+        row[4..11].copy_from_slice(&days);
+        row[11..].copy_from_slice(&weak);
+        row.map(Value::from)
+    });
+    write.run_rows(PROBLEM_WEEKS, rows.collect()).await?;
 
     let mut rows = Vec::new();
     for ((problem, submitter), last_day) in sums.problem_reporters {

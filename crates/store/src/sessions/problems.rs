@@ -7,34 +7,69 @@ use mailward_core::PolicyDomain;
 use mailward_core::tlsrpt::ResultType;
 
 use super::Problem;
-use crate::columns::{count, date, day_number};
+use crate::columns::{count, date, day_number, week};
 use crate::engine::{statements, values};
 use crate::{Result, Store, StoreError};
 
+/// Sessions from the day of the week $3 in the week $2 on.
+macro_rules! sessions {
+    () => {
+        "SUM(CASE WHEN w.week > $2 THEN w.sessions ELSE CASE CAST($3 AS BIGINT) WHEN 0 THEN w.sessions
+            WHEN 1 THEN w.sessions - w.monday
+            WHEN 2 THEN w.sessions - w.monday - w.tuesday
+            WHEN 3 THEN w.thursday + w.friday + w.saturday + w.sunday
+            WHEN 4 THEN w.friday + w.saturday + w.sunday
+            WHEN 5 THEN w.saturday + w.sunday
+            ELSE w.sunday END END)"
+    };
+}
+
+/// The same of weaker sources.
+macro_rules! weak_sessions {
+    () => {
+        "SUM(CASE WHEN w.week > $2 THEN w.weak_sessions ELSE CASE CAST($3 AS BIGINT) WHEN 0 THEN w.weak_sessions
+            WHEN 1 THEN w.weak_sessions - w.weak_monday
+            WHEN 2 THEN w.weak_sessions - w.weak_monday - w.weak_tuesday
+            WHEN 3 THEN w.weak_thursday + w.weak_friday + w.weak_saturday + w.weak_sunday
+            WHEN 4 THEN w.weak_friday + w.weak_saturday + w.weak_sunday
+            WHEN 5 THEN w.weak_saturday + w.weak_sunday
+            ELSE w.weak_sunday END END)"
+    };
+}
+
+/// Problems of some domains. Sums first, by number alone: texts and days are looked up for the few that are
+/// shown. Where sums are alike at the end of the list, what was told of last stays on it.
+macro_rules! problems {
+    ($of:literal) => {
+        concat!(
+            "SELECT s.number, h.name, p.result_type, p.mx, p.reason, s.sessions, s.weak_sessions,
+            (SELECT d.day FROM problem_days d WHERE d.problem = s.number AND d.sessions > 0
+                ORDER BY d.day DESC LIMIT 1) AS last_day,
+            (SELECT d.day FROM problem_days d WHERE d.problem = s.number AND d.sessions > 0
+                ORDER BY d.day LIMIT 1) AS first_day
+            FROM (SELECT p.number, CAST(",
+            sessions!(),
+            " AS BIGINT) AS sessions, CAST(",
+            weak_sessions!(),
+            " AS BIGINT) AS weak_sessions
+                FROM problems p JOIN domains h ON h.number = p.domain
+                JOIN problem_weeks w ON w.problem = p.number AND w.week >= $2
+                WHERE p.last_day >= $1",
+            $of,
+            " GROUP BY p.number HAVING ",
+            sessions!(),
+            " > 0 OR ",
+            weak_sessions!(),
+            " > 0 ORDER BY 2 DESC, 3 DESC, p.last_day DESC, 1 LIMIT $4) s
+            JOIN problems p ON p.number = s.number JOIN domains h ON h.number = p.domain
+            ORDER BY s.sessions DESC, s.weak_sessions DESC, last_day DESC, s.number"
+        )
+    };
+}
+
 statements! {
-    // Sums first, by number alone; the texts are joined to the few that are shown.
-    PROBLEMS = "SELECT s.number, h.name, p.result_type, p.mx, p.reason, s.sessions, s.weak_sessions, s.last_day,
-        (SELECT MIN(f.day) FROM problem_totals f
-            WHERE f.problem = s.number AND f.sessions + f.weak_sessions > 0) AS first_day
-        FROM (SELECT p.number, CAST(SUM(t.sessions) AS BIGINT) AS sessions,
-                CAST(SUM(t.weak_sessions) AS BIGINT) AS weak_sessions, MAX(t.day) AS last_day
-            FROM problems p JOIN domains h ON h.number = p.domain
-            JOIN problem_totals t ON t.problem = p.number AND t.day >= $1 AND t.sessions + t.weak_sessions > 0
-            WHERE p.last_day >= $1 GROUP BY p.number
-            ORDER BY 2 DESC, 3 DESC, 4 DESC, 1 LIMIT $2) s
-        JOIN problems p ON p.number = s.number JOIN domains h ON h.number = p.domain
-        ORDER BY s.sessions DESC, s.weak_sessions DESC, s.last_day DESC, s.number";
-    PROBLEMS_OF_DOMAIN = "SELECT s.number, h.name, p.result_type, p.mx, p.reason, s.sessions, s.weak_sessions,
-        s.last_day, (SELECT MIN(f.day) FROM problem_totals f
-            WHERE f.problem = s.number AND f.sessions + f.weak_sessions > 0) AS first_day
-        FROM (SELECT p.number, CAST(SUM(t.sessions) AS BIGINT) AS sessions,
-                CAST(SUM(t.weak_sessions) AS BIGINT) AS weak_sessions, MAX(t.day) AS last_day
-            FROM problems p
-            JOIN problem_totals t ON t.problem = p.number AND t.day >= $1 AND t.sessions + t.weak_sessions > 0
-            WHERE p.domain = $3 AND p.last_day >= $1 GROUP BY p.number
-            ORDER BY 2 DESC, 3 DESC, 4 DESC, 1 LIMIT $2) s
-        JOIN problems p ON p.number = s.number JOIN domains h ON h.number = p.domain
-        ORDER BY s.sessions DESC, s.weak_sessions DESC, s.last_day DESC, s.number";
+    PROBLEMS = problems!("");
+    PROBLEMS_OF_DOMAIN = problems!(" AND p.domain = $5");
     // At most 20 of each, by name.
     REPORTERS = "SELECT problem, name FROM (SELECT r.problem, n.name,
             ROW_NUMBER() OVER (PARTITION BY r.problem ORDER BY n.name) AS place
@@ -54,7 +89,9 @@ impl Store {
         since: Date,
         limit: u32,
     ) -> Result<Vec<Problem>> {
-        let mut values = values![day_number(since), i64::from(limit)];
+        let first = day_number(since);
+        let (week, weekday) = week(first);
+        let mut values = values![first, week, weekday as i64, i64::from(limit)];
         let rows: Vec<Row> = match domain {
             None => self.engine.all(PROBLEMS, values).await?,
             Some(domain) => {

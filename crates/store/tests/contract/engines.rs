@@ -163,9 +163,20 @@ pub fn run_sql(url: &str, text: &str) -> bool {
 /// A database of the first version, as it is in use: everything added later is added when it is opened.
 pub async fn first_schema_is_brought_up(store: Opened) {
     crate::build::hold(&store, "d.example").await;
+    crate::sums::two_weeks_of_problems(&store).await;
+    let since = crate::build::day("03-05");
+    let problems = store.problems(None, since, 9).await.unwrap();
+    assert!(problems.iter().any(|problem| problem.sessions > 0 && problem.weak_sessions > 0));
     store.close().await;
     let back = "DROP TABLE known_policies; DROP TABLE known_policy_counts; DROP TABLE overrides;
-        DELETE FROM counters WHERE name IN ('known-policies', 'overrides-version');
+        DROP TABLE tally_texts; DROP TABLE tally_domains; DROP TABLE tally_open; DROP TABLE tallies;
+        DROP TABLE tally_failures; DROP TABLE tally_days; DROP TABLE tally_sums;
+        DROP TABLE problem_weeks;
+        CREATE TABLE problem_totals (problem BIGINT NOT NULL, day BIGINT NOT NULL, sessions BIGINT NOT NULL,
+            weak_sessions BIGINT NOT NULL, PRIMARY KEY (problem, day));
+        INSERT INTO problem_totals SELECT problem, day, SUM(CASE WHEN trust >= 2 THEN sessions ELSE 0 END),
+            SUM(CASE WHEN trust < 2 THEN sessions ELSE 0 END) FROM problem_days GROUP BY problem, day;
+        DELETE FROM counters WHERE name IN ('known-policies', 'overrides-version', 'tally-texts');
         DELETE FROM _sqlx_migrations WHERE version > 1;";
     if !run_sql(&store.url, back) {
         return;
@@ -174,6 +185,7 @@ pub async fn first_schema_is_brought_up(store: Opened) {
     assert_eq!(store.domains().await.unwrap().len(), 1);
     store.put_known_policies(&[crate::policies::nothing_of("other.example")]).await.unwrap();
     assert_eq!(store.overrides().await.unwrap(), []);
+    assert_eq!(store.problems(None, since, 9).await.unwrap(), problems);
     store.close().await;
 }
 

@@ -61,6 +61,7 @@ contract! {
     sums::huge_counts_stay_sums,
     sums::one_batch_is_like_many,
     sums::problems_group_and_sort,
+    sums::windows_of_problems_begin_on_any_day,
     sums::lines_of_the_first_page,
     sums::reporters_last_heard_first,
     trust::weak_never_replaces_evidence,

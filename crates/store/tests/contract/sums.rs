@@ -262,6 +262,60 @@ pub async fn problems_group_and_sort(store: Opened) {
     assert_eq!(store.problems(Some(&domain("x.example")), day("03-01"), 9).await.unwrap(), []);
 }
 
+/// The days that [`two_weeks_of_problems`] tells of: a Sunday to a Tuesday.
+fn two_weeks() -> Vec<String> {
+    (1..=17).map(|n| format!("03-{n:02}")).collect()
+}
+
+/// A report of each day by `r.example`, and a weak one by `w.example`. Each has its own bit, so that a sum
+/// tells which days are in it.
+pub async fn two_weeks_of_problems(store: &Opened) {
+    let mut items = Vec::new();
+    for (at, day) in two_weeks().iter().enumerate() {
+        let told = |bits: u64| {
+            let failed = sts("d.example", 1, bits).detail("certificate-expired", Some("mx1"), None, bits);
+            item("03-20", report(&format!("{at}"), day, &[failed]))
+        };
+        items.push(told(1 << at));
+        items.push(believed(Trust::Unauthenticated, from("w.example", told(1 << (at + 20)))));
+    }
+    insert(store, &items).await;
+}
+
+/// Sums are kept by week; a window begins on any day of one.
+pub async fn windows_of_problems_begin_on_any_day(store: Opened) {
+    hold(&store, "d.example").await;
+    two_weeks_of_problems(&store).await;
+    let days = two_weeks();
+    let mut counted = vec![true; days.len()];
+    for round in ["as told", "after a day was taken back"] {
+        for since in 0..days.len() {
+            let of_day = |at: usize, shift: usize| if counted[at] { 1_u64 << (at + shift) } else { 0 };
+            let sum = |shift: usize| (since..days.len()).map(|at| of_day(at, shift)).sum::<u64>();
+            let weak: u64 = (since..days.len()).map(|at| 1_u64 << (at + 20)).sum();
+            for of in [None, Some(&domain("d.example"))] {
+                let problems = store.problems(of, day(&days[since]), 9).await.unwrap();
+                let [problem] = problems.as_slice() else { panic!("{round}: {problems:?}") };
+                let why = format!("{round}, since {}, of {of:?}", days[since]);
+                assert_eq!((problem.sessions, problem.weak_sessions), (sum(0), weak), "{why}");
+                assert_eq!((problem.first_day, problem.last_day), (day("03-01"), day("03-17")), "{why}");
+            }
+        }
+        assert_eq!(store.problems(None, day("03-18"), 9).await.unwrap(), [], "{round}: nothing since");
+        insert(&store, &[item("03-21", report("9", &days[9], &[sts("d.example", 1, 0)]))]).await;
+        counted[9] = false;
+    }
+    // Days without sessions any more are neither the first nor the last.
+    for at in [0, 16] {
+        let none = || report(&format!("{at}"), &days[at], &[sts("d.example", 1, 0)]);
+        let weak = believed(Trust::Unauthenticated, from("w.example", item("03-22", none())));
+        insert(&store, &[item("03-22", none()), weak]).await;
+    }
+    let problems = store.problems(None, day("03-01"), 9).await.unwrap();
+    assert_eq!((problems[0].first_day, problems[0].last_day), (day("03-02"), day("03-16")));
+    assert_eq!(store.problems(None, day("03-17"), 9).await.unwrap(), [], "told of once, and taken back");
+}
+
 pub async fn lines_of_the_first_page(store: Opened) {
     hold(&store, "d.example").await;
     hold(&store, "a.example").await;
