@@ -8,7 +8,7 @@
 //! Two nodes may write about one domain. [`put_known_policies`](Store::put_known_policies) keeps what is
 //! later of each part, so the order in which batches arrive does not matter for policies and decisions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use mailward_core::PolicyDomain;
@@ -104,6 +104,30 @@ const AT_ONCE: usize = 128;
 /// Rows deleted in one transaction, so that writers need not wait for all of them.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
+/// An update touches the indexes of the columns that it sets, whatever their values: so it sets no more
+/// columns than have to change.
+macro_rules! insert {
+    () => {
+        "INSERT INTO known_policies
+        (domain, revision, used_at, mode, policy_id, max_age, fetched_at, expires_at, record_seen_at, failure,
+        branch, branch_mx, branch_at, branch_ttl, body) VALUES {rows}
+        ON CONFLICT (domain) DO UPDATE SET "
+    };
+}
+macro_rules! refreshed {
+    () => {
+        "policy_id = excluded.policy_id, max_age = excluded.max_age, fetched_at = excluded.fetched_at,
+        expires_at = excluded.expires_at, body = excluded.body, "
+    };
+}
+macro_rules! touched {
+    () => {
+        "revision = excluded.revision, used_at = excluded.used_at, record_seen_at = excluded.record_seen_at,
+        branch = excluded.branch, branch_mx = excluded.branch_mx, branch_at = excluded.branch_at,
+        branch_ttl = excluded.branch_ttl"
+    };
+}
+
 statements! {
     // The row stays locked until the end: no other writer gives out revisions meanwhile.
     TAKE_REVISIONS = "UPDATE counters SET value = value + $1 WHERE name = 'known-policies' RETURNING value";
@@ -114,17 +138,12 @@ statements! {
     SINCE = "SELECT domain, revision, used_at, mode, policy_id, max_age, fetched_at, record_seen_at, failure,
         branch, branch_mx, branch_at, branch_ttl, body FROM known_policies
         WHERE revision > $1 ORDER BY revision LIMIT $2";
-    PUT = "INSERT INTO known_policies
-        (domain, revision, used_at, mode, policy_id, max_age, fetched_at, expires_at, record_seen_at, failure,
-        branch, branch_mx, branch_at, branch_ttl, body) VALUES {rows}
-        ON CONFLICT (domain) DO UPDATE SET revision = excluded.revision, used_at = excluded.used_at,
-        mode = excluded.mode, policy_id = excluded.policy_id, max_age = excluded.max_age,
-        fetched_at = excluded.fetched_at, expires_at = excluded.expires_at,
-        record_seen_at = excluded.record_seen_at, failure = excluded.failure, branch = excluded.branch,
-        branch_mx = excluded.branch_mx, branch_at = excluded.branch_at, branch_ttl = excluded.branch_ttl,
-        body = excluded.body";
-    FORGET = "DELETE FROM known_policies WHERE domain IN
-        (SELECT domain FROM known_policies WHERE used_at < $1 ORDER BY used_at LIMIT $2)
+    PUT = concat!(insert!(), "mode = excluded.mode, failure = excluded.failure, ", refreshed!(), touched!());
+    REFRESH = concat!(insert!(), refreshed!(), touched!());
+    TOUCH = concat!(insert!(), touched!());
+    UNUSED = "SELECT domain FROM known_policies WHERE domain > $1 AND used_at < $2 ORDER BY domain LIMIT $3";
+    USED = "SELECT domain, used_at FROM known_policies WHERE domain IN ({list})";
+    FORGET = "DELETE FROM known_policies WHERE domain IN ({list})
         RETURNING mode, expires_at, failure, branch";
 }
 
@@ -155,7 +174,7 @@ impl Store {
             let stored =
                 stored.into_iter().map(|row| known(row).map(|(known, _)| (known.domain.clone(), known)));
             let mut stored: HashMap<PolicyDomain, KnownPolicy> = stored.collect::<Result<_>>()?;
-            let mut changed = Vec::with_capacity(rows.len());
+            let (mut put, mut refresh, mut touch) = (Vec::new(), Vec::new(), Vec::new());
             for row in rows {
                 let old = stored.remove(&row.domain);
                 let new = merge(old.as_ref(), row);
@@ -165,9 +184,16 @@ impl Store {
                 revision += 1;
                 old.iter().for_each(|old| changes.remove(&old.into()));
                 changes.add(&(&new).into());
-                changed.push(row::columns(new, revision)?);
+                let columns = match old {
+                    Some(old) if touches(&old, &new) => &mut touch,
+                    Some(old) if refreshes(&old, &new) => &mut refresh,
+                    _ => &mut put,
+                };
+                columns.push(row::columns(new, revision)?);
             }
-            write.run_rows(PUT, changed).await?;
+            for (statement, rows) in [(PUT, put), (REFRESH, refresh), (TOUCH, touch)] {
+                write.run_rows(statement, rows).await?;
+            }
         }
         if revision == before {
             return Ok(());
@@ -211,23 +237,50 @@ impl Store {
     /// # Errors
     /// As every function here.
     pub async fn forget_unused_policies(&self, unused_since: Timestamp) -> Result<u64> {
-        let mut forgotten = 0;
+        let (unused_since, mut forgotten, mut after) = (micros(unused_since), 0, String::new());
         loop {
+            // A walk through all rows, with nobody waiting for it.
+            let found: Vec<(String,)> =
+                self.engine.all(UNUSED, values![after.as_str(), unused_since, FORGOTTEN_AT_ONCE]).await?;
+            let Some((last,)) = found.last() else { return Ok(forgotten) };
+            after.clone_from(last);
             let mut write = self.engine.write().await?;
             take_revisions(&mut write, 0).await?;
-            let gone: Vec<counts::GoneRow> =
-                write.all(FORGET, values![micros(unused_since), FORGOTTEN_AT_ONCE]).await?;
+            let found = found.into_iter().map(|(domain,)| domain.into()).collect();
+            // One may have been used since.
+            let used: Vec<(String, i64)> = write.all_of_list(USED, found).await?;
+            let unused: BTreeSet<String> =
+                used.into_iter().filter(|(_, at)| *at < unused_since).map(|(domain, _)| domain).collect();
+            let unused = unused.into_iter().map(Value::from).collect();
+            let gone: Vec<counts::GoneRow> = write.all_of_list(FORGET, unused).await?;
             let mut changes = Changes::default();
             gone.iter().for_each(|row| changes.remove(&row.into()));
             changes.save(&mut write).await?;
             counts::tidy(&mut write).await?;
             write.commit().await?;
             forgotten += gone.len() as u64;
-            if (gone.len() as i64) < FORGOTTEN_AT_ONCE {
-                return Ok(forgotten);
-            }
         }
     }
+}
+
+/// Whether a row differs in nothing but use, decision and the look at the record.
+fn touches(old: &KnownPolicy, new: &KnownPolicy) -> bool {
+    let as_old = |policy: &HeldPolicy, old: &HeldPolicy| HeldPolicy {
+        record_seen_at: old.record_seen_at,
+        ..policy.clone()
+    };
+    old.failure == new.failure
+        && match (&old.policy, &new.policy) {
+            (Some(old), Some(new)) => as_old(new, old) == *old,
+            (None, None) => true,
+            _ => false,
+        }
+}
+
+/// Whether a row remains of the same sort: same mode, same failure.
+fn refreshes(old: &KnownPolicy, new: &KnownPolicy) -> bool {
+    let mode = |known: &KnownPolicy| known.policy.as_ref().map(|policy| policy.mode);
+    old.failure == new.failure && mode(old) == mode(new)
 }
 
 /// Waits for other writers and takes so many revisions: those above the one returned.

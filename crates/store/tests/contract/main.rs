@@ -77,6 +77,7 @@ contract! {
     policies::revisions_tell_what_changed,
     policies::later_fetch_stays,
     policies::failures_and_decisions_merge,
+    policies::each_part_can_change,
     policies::unused_is_forgotten,
     policies::counts_follow,
     policies::pages_by_domain,

@@ -139,6 +139,39 @@ pub async fn failures_and_decisions_merge(store: Opened) {
     assert!(known.branch.is_some());
 }
 
+/// Each in turn, since a write sets no more columns than it has to.
+pub async fn each_part_can_change(store: Opened) {
+    let mut row = policy("d.example", Mode::Testing, "03-10");
+    type Change = (&'static str, fn(&mut KnownPolicy));
+    let changes: [Change; 12] = [
+        ("nothing yet", |_| ()),
+        ("used", |row| row.used_at = at("03-15")),
+        ("decision", |row| row.branch = decision("full")),
+        ("later decision", |row| {
+            row.branch = Some(Branch { kind: "half".into(), mx: vec![], decided_at: at("03-14"), ttl: 9 });
+        }),
+        ("look", |row| row.policy.as_mut().unwrap().record_seen_at = at("03-11")),
+        ("id", |row| row.policy.as_mut().unwrap().id = "other".into()),
+        ("age", |row| row.policy.as_mut().unwrap().max_age = 7),
+        ("body", |row| row.policy.as_mut().unwrap().body = b"other".to_vec()),
+        ("mode", |row| row.policy.as_mut().unwrap().mode = Mode::Enforce),
+        ("failure", |row| row.failure = failure()),
+        ("later failure", |row| row.failure.as_mut().unwrap().last_at = at("03-14")),
+        ("success", |row| row.failure = None),
+    ];
+    for (what, change) in changes {
+        change(&mut row);
+        store.put_known_policies(std::slice::from_ref(&row)).await.unwrap();
+        assert_eq!(store.known_policy(&row.domain).await.unwrap().as_ref(), Some(&row), "{what}");
+    }
+    row.policy.as_mut().unwrap().fetched_at = at("03-14");
+    store.put_known_policies(std::slice::from_ref(&row)).await.unwrap();
+    assert_eq!(store.known_policy(&row.domain).await.unwrap().as_ref(), Some(&row), "fetched again");
+    let soon = at("03-14") + SignedDuration::from_secs(6);
+    assert_eq!(store.policy_counts(soon).await.unwrap().enforce, 1, "counted by its new age");
+    assert_eq!(store.policy_counts(soon + SignedDuration::from_secs(1)).await.unwrap().expired, 1);
+}
+
 pub async fn unused_is_forgotten(store: Opened) {
     let used = |name: &str, on| KnownPolicy { used_at: at(on), ..policy(name, Mode::Enforce, "03-14") };
     let rows = [used("a.example", "01-01"), used("b.example", "02-12"), used("c.example", "02-13")];
