@@ -8,13 +8,12 @@
 use super::socketmap::Map;
 use crate::PolicyDomain;
 use crate::delivery::{DeliveryPolicy, Level};
-use crate::mta_sts::StsPolicy;
 
 /// Never matches, so that Postfix defers and its log shows why.
 pub const NO_MATCH: &str = "mta-sts-no-mx-match.invalid";
 
 /// The longest answer; Postfix takes 100,000 bytes.
-const LIMIT: usize = 99_000;
+pub const LIMIT: usize = 99_000;
 
 /// The longest reason behind `TEMP` or `PERM`: it goes to the mail log.
 const LONGEST_REASON: usize = 200;
@@ -30,14 +29,17 @@ pub fn render(domain: &PolicyDomain, policy: &DeliveryPolicy, body: Option<&[u8]
         Level::NoDemand => not_found(),
         Level::Defer => temporary(&format!("{domain}: {}", policy.cause())),
         Level::Secure => {
-            let mut answer = secure(&policy.names);
+            let mut answer = Vec::new();
+            secure(&policy.names.join(":"), &mut answer);
             if let (Map::TlsRpt, Some(sts)) = (map, &policy.sts) {
-                add_report_attributes(&mut answer, domain, sts, body);
+                let patterns: Vec<String> = sts.mx.iter().map(ToString::to_string).collect();
+                let patterns = patterns.iter().map(String::as_str);
+                add_report_attributes(domain.as_str(), patterns, body.unwrap_or_default(), &mut answer);
             }
             if answer.len() > LIMIT {
-                temporary(&format!("{domain}: its policy is too long"))
+                too_long(domain.as_str())
             } else {
-                answer
+                String::from_utf8_lossy(&answer).into_owned()
             }
         }
     }
@@ -58,41 +60,50 @@ pub fn permanent(reason: &str) -> String {
     format!("PERM {}", one_line(reason))
 }
 
-/// `OK secure match=…` with the names of hosts that the policy allows.
-pub fn secure(names: &[String]) -> String {
-    let names = if names.is_empty() { NO_MATCH.to_owned() } else { names.join(":") };
-    format!("OK secure match={names} servername=hostname")
+/// An answer above [`LIMIT`] cannot be given: mail waits.
+pub fn too_long(domain: &str) -> String {
+    temporary(&format!("{domain}: its policy is too long"))
+}
+
+/// Appends `OK secure match=…` with the names of hosts that the policy allows, joined by colons.
+pub fn secure(names: &str, answer: &mut Vec<u8>) {
+    answer.extend_from_slice(b"OK secure match=");
+    answer.extend_from_slice(if names.is_empty() { NO_MATCH } else { names }.as_bytes());
+    answer.extend_from_slice(b" servername=hostname");
 }
 
 /// Appends what Postfix 3.10 and later put into reports (RFC 8460 §4.2): type, domain, the policy's lines
-/// and its patterns.
-pub fn add_report_attributes(
-    answer: &mut String,
-    domain: &PolicyDomain,
-    sts: &StsPolicy,
-    body: Option<&[u8]>,
+/// and its patterns. The lines come from `body`, the policy's text as fetched. Nothing is allocated but
+/// the room in `answer`, for this runs at every question.
+pub fn add_report_attributes<'a>(
+    domain: &str,
+    patterns: impl Iterator<Item = &'a str>,
+    body: &[u8],
+    answer: &mut Vec<u8>,
 ) {
-    let mut patterns = String::new();
-    for pattern in &sts.mx {
-        patterns.push_str(&format!(" mx_host_pattern={pattern}"));
+    answer.extend_from_slice(b" policy_type=sts policy_domain=");
+    answer.extend_from_slice(domain.as_bytes());
+    let lines_from = answer.len();
+    let lines = body.split(|b| matches!(b, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
+    for line in lines.filter(|line| is_plain(line)) {
+        answer.extend_from_slice(b" { policy_string = ");
+        answer.extend_from_slice(line);
+        answer.extend_from_slice(b" }");
     }
-    let mut lines = String::new();
-    let text = String::from_utf8_lossy(body.unwrap_or_default());
-    for line in text.split(['\r', '\n']).map(str::trim).filter(|line| is_plain(line)) {
-        lines.push_str(&format!(" {{ policy_string = {line} }}"));
+    let lines_to = answer.len();
+    for pattern in patterns {
+        answer.extend_from_slice(b" mx_host_pattern=");
+        answer.extend_from_slice(pattern.as_bytes());
     }
-    let head = format!(" policy_type=sts policy_domain={domain}");
-    answer.push_str(&head);
     // The lines only inform; the patterns decide.
-    if answer.len() + lines.len() + patterns.len() <= LIMIT {
-        answer.push_str(&lines);
+    if answer.len() > LIMIT {
+        answer.drain(lines_from..lines_to);
     }
-    answer.push_str(&patterns);
 }
 
 /// Whether Postfix reads the line as one value: printable ASCII without braces, and not empty.
-fn is_plain(line: &str) -> bool {
-    !line.is_empty() && line.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'{' | b'}'))
+fn is_plain(line: &[u8]) -> bool {
+    !line.is_empty() && line.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'{' | b'}'))
 }
 
 fn one_line(text: &str) -> String {

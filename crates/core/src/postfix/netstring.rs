@@ -1,5 +1,7 @@
 //! Netstrings: `LENGTH:BYTES,` (the framing of Postfix' socketmap protocol).
 
+use std::io::Write as _;
+
 /// The longest request taken; Postfix sends a map name and one key.
 pub const LIMIT: usize = 10_000;
 
@@ -71,8 +73,8 @@ fn read_within(bytes: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, Mal
 
 /// Appends a frame.
 pub fn write(payload: &[u8], to: &mut Vec<u8>) {
-    to.extend_from_slice(payload.len().to_string().as_bytes());
-    to.push(b':');
+    // Writing to a Vec cannot fail, and it allocates nothing for the digits.
+    let _ = write!(to, "{}:", payload.len());
     to.extend_from_slice(payload);
     to.push(b',');
 }

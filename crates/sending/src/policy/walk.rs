@@ -1,0 +1,320 @@
+//! The MTA-STS side of a look: from what is held, over the record and the fetch, to a policy or to the
+//! reason why none applies.
+//!
+//! Each turn is decided by `mailward_core::mta_sts::cache::step`. Three bounds are added here. A policy is
+//! fetched again daily and before it runs out, also under the same id. A domain is fetched from at most
+//! once a minute while a policy of it is live or the last fetch failed, so that an id that changes at
+//! every question costs nothing. And what failed is remembered with the time of its first failure.
+
+use jiff::{SignedDuration, Timestamp};
+use mailward_core::PolicyDomain;
+use mailward_core::dns::DnsError;
+use mailward_core::mta_sts::cache::{
+    CachedPolicy, FetchTrouble, Freshness, Known, NoPolicy, RETRY_SAME_ID, RecordTrouble, Step, step,
+};
+use mailward_core::mta_sts::{Mode, StsPolicy, record};
+use mailward_store::policies::RefreshFailure;
+
+use super::entry::{Entry, Held, NoSts, seconds};
+use super::fetch::Fetcher;
+
+/// Between two fetches from one domain, where its id is another each time.
+const BETWEEN_FETCHES: SignedDuration = SignedDuration::from_secs(60);
+/// How long an answer holds that only says that the DNS fails.
+const DNS_FAILURE: u32 = 60;
+/// Bounds of how long "nothing is announced" holds, whatever the TTL says.
+const NEGATIVE: std::ops::RangeInclusive<u32> = 30..=3600;
+
+/// What a look at the MTA-STS side starts from.
+#[derive(Clone)]
+pub(super) struct Start {
+    pub(super) held: Option<Held>,
+    pub(super) failure: Option<RefreshFailure>,
+    /// From when on the policy is fetched again whatever its id.
+    pub(super) fetch_due: Option<u32>,
+    /// Whether the record is looked at although it need not be yet.
+    pub(super) ask: bool,
+    /// For how many seconds a record is believed.
+    pub(super) recheck: u32,
+}
+
+/// What came of it.
+pub(super) struct Walked {
+    /// The policy held now, live or not.
+    pub(super) held: Option<Held>,
+    /// Why looking fails, if it does.
+    pub(super) failure: Option<RefreshFailure>,
+    /// What holds for this delivery; a policy with max_age 0 holds here and nowhere else.
+    pub(super) outcome: Result<StsPolicy, NoPolicy>,
+    /// When the record was looked at, if it was.
+    pub(super) record_seen: Option<u32>,
+    /// Until when it is believed that there is no policy.
+    pub(super) until: u32,
+    /// Whether something was fetched.
+    pub(super) fetch: Option<&'static str>,
+    /// What was done, for people.
+    pub(super) trace: Vec<String>,
+}
+
+impl Walked {
+    /// Writes what is known now into an entry.
+    pub(super) fn apply(&self, entry: &mut Entry) {
+        let newer = |held: &Held| {
+            entry.held.as_ref().is_none_or(|other| other.cached.fetched_at <= held.cached.fetched_at)
+        };
+        // Another node may have fetched meanwhile.
+        if self.held.as_ref().is_some_and(newer) {
+            entry.held.clone_from(&self.held);
+            entry.failure.clone_from(&self.failure);
+        } else if self.held.is_none() && entry.held.is_none() {
+            entry.failure.clone_from(&self.failure);
+        }
+        entry.record_seen = self.record_seen.unwrap_or(entry.record_seen);
+        if let Some(held) = &mut entry.held {
+            held.cached.record_seen_at = super::entry::moment(entry.record_seen);
+        }
+        entry.no_sts = self.outcome.as_ref().err().and_then(NoSts::of);
+        entry.sts_until = self.until;
+    }
+}
+
+/// The record as it was seen: what the step takes, and its TTL.
+struct Seen {
+    record: Result<Option<String>, RecordTrouble>,
+    ttl: u32,
+}
+
+/// Walks. `now` is asked again after each wait, for a fetch may take twenty seconds.
+pub(super) async fn walk(fetcher: &Fetcher, domain: &PolicyDomain, start: Start) -> Walked {
+    let clock = &fetcher.outside().clock;
+    let mut trace = Vec::new();
+    let mut seen: Option<Seen> = None;
+    let mut fetched: Option<Result<StsPolicy, FetchTrouble>> = None;
+    let mut body = Vec::new();
+    let mut id = None;
+    let recheck = SignedDuration::from_secs(start.recheck.into());
+    let failed = failed(&start);
+    if start.ask {
+        seen = Some(ask(fetcher, domain, &mut trace).await);
+    }
+    let (outcome, now) = loop {
+        let now = clock.now();
+        let known = Known {
+            cached: start.held.as_ref().map(|held| &held.cached),
+            failed: failed.as_ref(),
+            record: seen.as_ref().map(|seen| &seen.record),
+            fetched: fetched.as_ref(),
+        };
+        let next = match step(known, recheck, now) {
+            Step::Serve { freshness: Freshness::Fresh, policy, expires_at } => {
+                let due = announced(seen.as_ref()).filter(|id| is_due(&start, failed.as_ref(), id, now));
+                match due {
+                    Some(id) => Step::FetchPolicy { id: id.to_owned() },
+                    None => Step::Serve { freshness: Freshness::Fresh, policy, expires_at },
+                }
+            }
+            Step::NoPolicy(NoPolicy::ModeNone) if fetched.is_none() => {
+                match announced(seen.as_ref()).filter(|id| is_due(&start, failed.as_ref(), id, now)) {
+                    Some(id) => Step::FetchPolicy { id: id.to_owned() },
+                    None => Step::NoPolicy(NoPolicy::ModeNone),
+                }
+            }
+            next => next,
+        };
+        match next {
+            Step::AskRecord => seen = Some(ask(fetcher, domain, &mut trace).await),
+            Step::FetchPolicy { id } if too_soon(&start, now) => {
+                trace.push(format!("id {id} announced, but the policy was fetched less than a minute ago"));
+                break (keep(&start, now), now);
+            }
+            Step::FetchPolicy { id: announced } => {
+                let result = fetcher.fetch(domain).await;
+                trace.push(fetch_sentence(domain, &announced, &result));
+                id = Some(announced);
+                fetched = Some(result.map(|(policy, text)| {
+                    body = text;
+                    policy
+                }));
+            }
+            Step::Serve { policy, freshness, .. } => break (Ok((policy, freshness)), now),
+            Step::NoPolicy(reason) => break (Err(reason), now),
+        }
+    };
+    finish(start, Found { outcome, seen, fetched, body, id, trace }, now)
+}
+
+/// All that a walk has brought together.
+struct Found {
+    outcome: Result<(StsPolicy, Freshness), NoPolicy>,
+    seen: Option<Seen>,
+    fetched: Option<Result<StsPolicy, FetchTrouble>>,
+    body: Vec<u8>,
+    id: Option<String>,
+    trace: Vec<String>,
+}
+
+fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
+    let Found { outcome, seen, fetched, body, id, mut trace } = found;
+    let fetch = match &fetched {
+        None => None,
+        Some(Ok(_)) => Some("ok"),
+        Some(Err(FetchTrouble::Fetch(_))) => Some("failed"),
+        Some(Err(FetchTrouble::Invalid(_))) => Some("invalid"),
+    };
+    // What stands in the way of a newer policy, or of any.
+    let trouble = match (&fetched, &outcome) {
+        // Also where a live policy of mode none hides it.
+        (Some(Err(FetchTrouble::Fetch(cause))), _) => Some(NoPolicy::FetchFailed(cause.clone())),
+        (Some(Err(FetchTrouble::Invalid(why))), _) => Some(NoPolicy::PolicyInvalid(why.clone())),
+        (_, Ok((_, Freshness::Kept(reason)))) => Some(reason.clone()),
+        (_, Ok(_)) => None,
+        (_, Err(reason)) => Some(reason.clone()).filter(|r| NoSts::of(r) == Some(NoSts::Failed)),
+    };
+    if seen.is_none() {
+        trace.push(from_cache(&outcome, start.held.as_ref()));
+    } else if let (Ok((_, Freshness::Kept(reason))), Some(held)) = (&outcome, &start.held)
+        && *reason != NoPolicy::BackOff
+    {
+        trace.push(format!("{}; the policy of {} still holds", reason.sentence(), held.cached.fetched_at));
+    }
+    let failure = match trouble {
+        None => None,
+        // No new attempt was made.
+        Some(NoPolicy::BackOff) => start.failure,
+        Some(reason) => Some(remember(start.failure, &reason, id.as_deref(), now)),
+    };
+    let held = match (fetched, id) {
+        (Some(Ok(policy)), Some(id)) => {
+            Some(Held { cached: CachedPolicy { policy, id, fetched_at: now, record_seen_at: now }, body })
+        }
+        _ => start.held,
+    };
+    let ttl = match (&outcome, &seen) {
+        // A live policy holds by its own age, one that is not is for this delivery only (reading A7).
+        (Ok(_), _) => 0,
+        (Err(NoPolicy::DnsUnavailable(_)), _) => DNS_FAILURE,
+        (Err(reason), _) if NoSts::of(reason) == Some(NoSts::Failed) => {
+            u32::try_from(RETRY_SAME_ID.as_secs()).unwrap_or(300)
+        }
+        (_, Some(seen)) => seen.ttl.clamp(*NEGATIVE.start(), *NEGATIVE.end()),
+        _ => *NEGATIVE.start(),
+    };
+    Walked {
+        held,
+        failure,
+        outcome: outcome.map(|(policy, _)| policy),
+        record_seen: seen.is_some().then(|| seconds(now)),
+        until: seconds(now).saturating_add(ttl.min(start.recheck)),
+        fetch,
+        trace,
+    }
+}
+
+fn failed(start: &Start) -> Option<mailward_core::mta_sts::cache::FailedFetch> {
+    let failure = start.failure.as_ref()?;
+    let id = failure.id.clone()?;
+    Some(mailward_core::mta_sts::cache::FailedFetch { id, at: failure.last_at })
+}
+
+fn announced(seen: Option<&Seen>) -> Option<&str> {
+    seen?.record.as_ref().ok()?.as_deref()
+}
+
+/// Whether a live policy is fetched again under the same id: daily, or before it runs out.
+fn is_due(
+    start: &Start,
+    failed: Option<&mailward_core::mta_sts::cache::FailedFetch>,
+    id: &str,
+    now: Timestamp,
+) -> bool {
+    let held_back = failed.is_some_and(|failed| {
+        failed.id == id && (SignedDuration::ZERO..RETRY_SAME_ID).contains(&now.duration_since(failed.at))
+    });
+    !held_back && start.fetch_due.is_some_and(|due| seconds(now) >= due)
+}
+
+/// Whether the domain was fetched from less than a minute ago, and that must be enough.
+fn too_soon(start: &Start, now: Timestamp) -> bool {
+    let lately = |at: Timestamp| (SignedDuration::ZERO..BETWEEN_FETCHES).contains(&now.duration_since(at));
+    // A policy that has run out already (max_age 0 among them) is fetched for each delivery.
+    let live = start.held.as_ref().filter(|held| held.cached.is_live(now));
+    let failed = start.failure.as_ref().filter(|failure| failure.id.is_some());
+    live.is_some_and(|held| lately(held.cached.fetched_at)) || failed.is_some_and(|f| lately(f.last_at))
+}
+
+/// What holds where no fetch is made now.
+fn keep(start: &Start, now: Timestamp) -> Result<(StsPolicy, Freshness), NoPolicy> {
+    match start.held.as_ref().filter(|held| held.cached.is_live(now)) {
+        Some(held) if held.cached.policy.mode == Mode::None => Err(NoPolicy::ModeNone),
+        Some(held) => Ok((held.cached.policy.clone(), Freshness::Kept(NoPolicy::BackOff))),
+        None => Err(NoPolicy::BackOff),
+    }
+}
+
+async fn ask(fetcher: &Fetcher, domain: &PolicyDomain, trace: &mut Vec<String>) -> Seen {
+    // A domain that leaves no room for the label in front can have no record.
+    let Ok(name) = domain.sts_record_name() else {
+        return Seen { record: Ok(None), ttl: *NEGATIVE.end() };
+    };
+    let answer = fetcher.outside().resolver.txt(&name).await;
+    let (sentence, seen) = match answer {
+        Err(why) => (why.to_string(), dns_failed(why)),
+        Ok(answer) => match record::discover(&answer.records) {
+            Ok(None) => ("no MTA-STS record".to_owned(), Seen { record: Ok(None), ttl: answer.ttl }),
+            Ok(Some(found)) => {
+                (format!("id {}", found.id), Seen { record: Ok(Some(found.id)), ttl: answer.ttl })
+            }
+            Err(why) => (why.to_string(), Seen { record: Err(RecordTrouble::Invalid(why)), ttl: answer.ttl }),
+        },
+    };
+    trace.push(format!("TXT {name}: {sentence}"));
+    seen
+}
+
+fn dns_failed(why: DnsError) -> Seen {
+    Seen { record: Err(RecordTrouble::Dns(why)), ttl: DNS_FAILURE }
+}
+
+fn fetch_sentence(domain: &PolicyDomain, id: &str, result: &super::fetch::Fetched) -> String {
+    let outcome = match result {
+        Ok((policy, _)) => format!("mode {}, max_age {}", policy.mode, policy.max_age),
+        Err(FetchTrouble::Fetch(cause)) => NoPolicy::FetchFailed(cause.clone()).sentence(),
+        Err(FetchTrouble::Invalid(why)) => NoPolicy::PolicyInvalid(why.clone()).sentence(),
+    };
+    format!("https://mta-sts.{domain}/.well-known/mta-sts.txt (id {id}): {outcome}")
+}
+
+fn from_cache(outcome: &Result<(StsPolicy, Freshness), NoPolicy>, held: Option<&Held>) -> String {
+    match (outcome, held) {
+        (Ok((policy, _)), Some(held)) => format!(
+            "MTA-STS from the cache: mode {}, id {}, fetched {}",
+            policy.mode, held.cached.id, held.cached.fetched_at
+        ),
+        (Ok((policy, _)), None) => format!("MTA-STS from the cache: mode {}", policy.mode),
+        (Err(reason), _) => format!("MTA-STS as seen before: {}", reason.sentence()),
+    }
+}
+
+/// The failure with its beginning.
+fn remember(
+    before: Option<RefreshFailure>,
+    reason: &NoPolicy,
+    id: Option<&str>,
+    now: Timestamp,
+) -> RefreshFailure {
+    let since = before.as_ref().map_or(now, |before| before.since);
+    RefreshFailure {
+        // A failure of the DNS does not end the waiting after a failed fetch.
+        id: id
+            .map(str::to_owned)
+            .or_else(|| before.filter(|b| b.last_at > minutes_ago(now)).and_then(|b| b.id)),
+        since,
+        last_at: now,
+        reason: reason.as_str().to_owned(),
+        detail: reason.sentence(),
+    }
+}
+
+fn minutes_ago(now: Timestamp) -> Timestamp {
+    now.checked_sub(RETRY_SAME_ID).unwrap_or(Timestamp::MIN)
+}
