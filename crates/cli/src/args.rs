@@ -1,10 +1,14 @@
 //! The command line. One definition feeds the parser, `--help`, man pages, completions and the
 //! command reference of the manual.
 
+mod sending;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+
+pub use sending::{Policy, Policyd};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 findings at or above the threshold, or not safe · 2 usage or \
@@ -103,6 +107,12 @@ pub enum Command {
     /// TLS-RPT reports: import, list, show, export
     #[command(subcommand, after_help = EXIT_CODES)]
     Report(Report),
+    /// What mail to other domains requires by your word: set, unset, list
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Policy(Policy),
+    /// The policy daemon for Postfix: query it, import what another one knows
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Policyd(Policyd),
     /// All domains held on one page
     #[command(after_help = EXIT_CODES)]
     Status,

@@ -10,6 +10,8 @@ pub mod explain;
 pub mod generate;
 pub mod lint;
 pub mod lookup;
+pub mod policy;
+pub mod policyd;
 pub mod report;
 pub mod rollout;
 pub mod serve;
@@ -30,6 +32,8 @@ pub async fn run(context: &Context, command: Command) -> Result {
         Command::Dns { domain, format } => dns::run(context, &domain, format).await,
         Command::Rollout(args) => rollout::run(context, args).await,
         Command::Report(args) => report::run(context, args).await,
+        Command::Policy(args) => policy::run(context, args).await,
+        Command::Policyd(args) => policyd::run(context, args).await,
         Command::Status => status::run(context).await,
         Command::Serve => serve::run(context).await,
         Command::Demo(args) => demo::run(context, args).await,

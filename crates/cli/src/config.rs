@@ -6,6 +6,8 @@
 mod duration;
 pub mod keys;
 pub mod load;
+mod policyd;
+mod size;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use duration::Span;
 pub use load::{ConfigError, Loaded, load};
+pub use policyd::{ListenAddress, PolicydTable};
+pub use size::Size;
 
 /// Everything that can be set. A table that is `None` names a duty that does not run.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
@@ -37,6 +41,8 @@ pub struct Config {
     pub monitor: Option<MonitorTable>,
     /// What is proposed for domains held.
     pub publish: PublishTable,
+    /// What Postfix asks.
+    pub policyd: Option<PolicydTable>,
 }
 
 /// `[store]`

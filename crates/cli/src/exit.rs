@@ -10,6 +10,8 @@ pub enum Outcome {
     Fine,
     /// 1: findings at or above the threshold, or not safe.
     Findings,
+    /// 2: the answer is that usage or configuration is wrong.
+    Misconfigured,
     /// 3: unknown.
     Unknown,
 }
@@ -19,6 +21,7 @@ impl From<Outcome> for ExitCode {
         Self::from(match outcome {
             Outcome::Fine => 0,
             Outcome::Findings => 1,
+            Outcome::Misconfigured => 2,
             Outcome::Unknown => 3,
         })
     }

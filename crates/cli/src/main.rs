@@ -8,7 +8,10 @@ mod config;
 mod daemon;
 mod exit;
 mod output;
+mod postfix;
 mod rooms;
+mod socketmap;
+mod when;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -16,16 +16,8 @@ const FETCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// The way out, as `[dns]`, `[tls]` and `[outside]` say.
 pub fn outside(config: &Config, clock: Arc<dyn Clock>) -> Result<Outside> {
-    let dns = DnsOptions {
-        servers: config.dns.servers.clone(),
-        dnssec: match config.dns.dnssec {
-            DnssecMode::TrustAd => Dnssec::TrustAd,
-            DnssecMode::Validate => Dnssec::Validate(config.dns.trust_anchor.clone()),
-            DnssecMode::Off => Dnssec::Off,
-        },
-        timeout: config.dns.timeout.0,
-    };
-    let resolver = Resolver::new(&dns, clock.clone()).map_err(|e| Failure::usage(format!("[dns]: {e}")))?;
+    let resolver = Resolver::new(&dns_options(config), clock.clone())
+        .map_err(|e| Failure::usage(format!("[dns]: {e}")))?;
     let roots = Roots::load(&config.tls.extra_roots)
         .map_err(|e| Failure::usage(format!("[tls] extra_roots: {e}")))?;
     let options = OutsideOptions {
@@ -37,6 +29,19 @@ pub fn outside(config: &Config, clock: Arc<dyn Clock>) -> Result<Outside> {
         probe: mailward_net::smtp::ProbeTimeouts::default(),
     };
     Ok(Outside { resolver, roots: Arc::new(roots), options: Arc::new(options), clock })
+}
+
+/// `[dns]` as the resolver takes it.
+pub fn dns_options(config: &Config) -> DnsOptions {
+    DnsOptions {
+        servers: config.dns.servers.clone(),
+        dnssec: match config.dns.dnssec {
+            DnssecMode::TrustAd => Dnssec::TrustAd,
+            DnssecMode::Validate => Dnssec::Validate(config.dns.trust_anchor.clone()),
+            DnssecMode::Off => Dnssec::Off,
+        },
+        timeout: config.dns.timeout.0,
+    }
 }
 
 /// The store, as `[store]` says.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use mailward_core::audit::{self, Audit, AuditOptions};
 use mailward_core::{Finding, PolicyDomain, Severity};
 use mailward_net::Outside;
@@ -17,7 +17,7 @@ use mailward_net::observe::{Depth, observe};
 use crate::Context;
 use crate::args::{Check, CheckFormat, FailOn};
 use crate::exit::{Failure, Outcome, Result};
-use crate::rooms;
+use crate::{rooms, when};
 
 pub use human::finding as finding_line;
 
@@ -29,7 +29,9 @@ struct Checked {
 
 /// Runs it.
 pub async fn run(context: &Context, args: Check) -> Result {
-    let offset = args.at.as_deref().map(|at| parse_at(at, context.clock.now())).transpose()?;
+    let now = context.clock.now();
+    let at = args.at.as_deref().map(|at| when::moment("--at", at, now)).transpose()?;
+    let offset = at.map(|at| at.duration_since(now));
     let format =
         if context.json() && args.format == CheckFormat::Human { CheckFormat::Json } else { args.format };
     let outside = rooms::outside(&context.loaded.config, context.clock.clone())?;
@@ -140,44 +142,4 @@ fn progress_bar(many: bool, total: Option<usize>) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// `+14d`, `+6h`, a date or a moment: the time from now until then.
-fn parse_at(text: &str, now: Timestamp) -> Result<SignedDuration> {
-    let wrong = || {
-        Failure::usage(format!(
-            "--at {text:?} is no time: write +14d, +6h, 2026-12-24 or 2026-12-24T12:00:00Z"
-        ))
-    };
-    if let Some(ahead) = text.strip_prefix('+') {
-        let (digits, unit) = ahead.split_at(ahead.len() - ahead.chars().last().map_or(0, char::len_utf8));
-        let count: i32 = digits.parse().map_err(|_| wrong())?;
-        return match unit {
-            "d" => Ok(SignedDuration::from_hours(i64::from(count) * 24)),
-            "h" => Ok(SignedDuration::from_hours(i64::from(count))),
-            "w" => Ok(SignedDuration::from_hours(i64::from(count) * 168)),
-            _ => Err(wrong()),
-        };
-    }
-    let moment: Timestamp =
-        text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| wrong())?;
-    Ok(moment.duration_since(now))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn later_days() {
-        let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-        for (text, hours) in
-            [("+14d", 336), ("+6h", 6), ("+2w", 336), ("2026-03-02", 24), ("2026-03-01T01:00:00Z", 1)]
-        {
-            assert_eq!(parse_at(text, now).unwrap(), SignedDuration::from_hours(hours), "{text}");
-        }
-        for text in ["+", "+d", "14d", "+3x", "soon", "+9ü"] {
-            assert!(parse_at(text, now).is_err(), "{text}");
-        }
-    }
 }

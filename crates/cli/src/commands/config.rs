@@ -1,37 +1,56 @@
 //! `mailward config`: check, show, example.
 
+mod advice;
+
 use crate::Context;
 use crate::args::ConfigCommand;
-use crate::config::keys;
-use crate::exit::{Outcome, Result};
-use crate::output::{self, faint};
+use crate::config::{Config, keys};
+use crate::exit::{Failure, Outcome, Result};
+use crate::output::{self, faint, wrap};
+use crate::postfix::Postfix;
 use crate::rooms;
 
 /// Runs it. A configuration that cannot be read never gets here.
 pub fn run(context: &Context, args: ConfigCommand) -> Result {
     match args {
         ConfigCommand::Example => anstream::print!("{}", keys::example_file()),
-        ConfigCommand::Check => {
-            // Roots are read now, so that a missing file is an error here and not at 3 a.m.
-            mailward_net::tls::Roots::load(&context.loaded.config.tls.extra_roots)
-                .map_err(|e| crate::exit::Failure::usage(format!("[tls] extra_roots: {e}")))?;
-            let place = context
-                .loaded
-                .file
-                .as_ref()
-                .map_or_else(|| "no file; defaults".to_owned(), |f| f.display().to_string());
-            if context.json() {
-                let file = context.loaded.file.as_ref().map(|f| f.display().to_string());
-                output::print_json(
-                    &serde_json::json!({"schema": "mailward.config-check/1", "file": file, "usable": true}),
-                );
-            } else {
-                anstream::println!("The configuration is usable ({place}).");
-            }
-        }
+        ConfigCommand::Check => check(context)?,
         ConfigCommand::Show => show(context),
     }
     Ok(Outcome::Fine)
+}
+
+fn check(context: &Context) -> Result<()> {
+    let config = &context.loaded.config;
+    // Roots are read now, so that a missing file is an error here and not at 3 a.m.
+    mailward_net::tls::Roots::load(&config.tls.extra_roots)
+        .map_err(|e| Failure::usage(format!("[tls] extra_roots: {e}")))?;
+    let advice = if config.policyd.is_some() { advice(config)? } else { vec![] };
+    let file = context.loaded.file.as_ref().map(|f| f.display().to_string());
+    if context.json() {
+        output::print_json(&serde_json::json!({
+            "schema": "mailward.config-check/1", "file": file, "usable": true, "advice": advice,
+        }));
+        return Ok(());
+    }
+    anstream::println!("The configuration is usable ({}).", file.as_deref().unwrap_or("no file; defaults"));
+    for point in advice {
+        let text = wrap(&format!("{}: {}", point.about, point.message), 6);
+        anstream::println!("{}{text}", output::severity_word(point.severity));
+    }
+    Ok(())
+}
+
+/// What there is to say of the policy daemon, on this machine.
+fn advice(config: &Config) -> Result<Vec<advice::Advice>> {
+    let servers = mailward_net::dns::servers(&rooms::dns_options(config))
+        .map_err(|e| Failure::usage(format!("[dns]: {e}")))?;
+    let postfix = Postfix::here();
+    let user = postfix.as_ref().and_then(|postfix| {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        advice::User::find(&postfix.owner, &read("/etc/passwd"), &read("/etc/group"))
+    });
+    Ok(advice::advice(config, &servers, postfix.as_ref(), user.as_ref()))
 }
 
 fn show(context: &Context) {

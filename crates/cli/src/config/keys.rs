@@ -142,6 +142,43 @@ pub const TABLES: &[Table] = &[
             ),
         ],
     },
+    Table {
+        name: "policyd",
+        doc: "Tells Postfix what each next hop must meet (socketmap). Runs when the table is there.",
+        keys: &[
+            default(
+                "policyd.listen",
+                r#"["unix:/run/mailward/policyd.sock", "127.0.0.1:8461"]"#,
+                "unix:/path or address:port; a chrooted smtp(8) sees addresses, and paths below the queue directory",
+            ),
+            default(
+                "policyd.socket_mode",
+                r#""0666""#,
+                "permissions of unix sockets; Postfix must be able to write",
+            ),
+            example(
+                "policyd.socket_group",
+                r#""postfix""#,
+                "group of unix sockets; default: that of the process",
+            ),
+            default(
+                "policyd.on_dns_failure",
+                r#""last-known""#,
+                r#"when the DNS cannot say whether DANE applies: "last-known" goes by what was known in the last day, else mail waits; "defer": mail waits; "open": MTA-STS alone"#,
+            ),
+            default("policyd.recheck", r#""1h""#, "how long a policy's record, once looked at, is believed"),
+            default(
+                "policyd.first_contact",
+                r#""wait""#,
+                r#"the first question about a domain: "wait" for DNS and policy (5 s at most), or "async": for the DNS only, the policy holds from the next question on"#,
+            ),
+            default(
+                "policyd.max_memory",
+                r#""512MiB""#,
+                "what the policies in memory may take; the database keeps all",
+            ),
+        ],
+    },
 ];
 
 /// Every key.
@@ -226,7 +263,7 @@ mod tests {
     #[test]
     fn defaults_in_the_list_are_the_defaults() {
         // Tables of duties are absent by default; these lines make all of them present.
-        let frame = "[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
+        let frame = "[policyd]\n[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
         let base = load::from_text(frame, &[]).expect("the frame is a configuration");
         for key in all().filter(|k| k.is_default) {
             let set = load::from_text(frame, &[format!("{}={}", key.name, key.example)]);

@@ -185,6 +185,12 @@ fn read(table: toml::Table, place: &str) -> Result<Config, ConfigError> {
                 .to_owned(),
         ));
     }
+    if config.policyd.as_ref().is_some_and(|policyd| policyd.listen.is_empty()) {
+        return Err(wrong(
+            "policyd.listen is empty: name a socket, such as unix:/run/mailward/policyd.sock, or leave the key away"
+                .to_owned(),
+        ));
+    }
     if let Some(https) = &config.reports.https {
         if !https.path.starts_with('/') {
             return Err(wrong(format!("reports.https.path is {:?}; it must begin with /", https.path)));
@@ -214,6 +220,10 @@ mod tests {
             "dns.timeout=2s",
             "outside.smtp_port=2525",
             "tls.extra_roots=a.pem,b.pem",
+            "policyd.listen=unix:/a/b.sock,127.0.0.1:8461",
+            "policyd.max_memory=1000000",
+            "policyd.socket_mode=0660",
+            "policyd.first_contact=async",
         ];
         let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
         let config = from_text("[dns]\ndnssec = \"off\"\n[monitor]\n", &set).unwrap();
@@ -222,6 +232,10 @@ mod tests {
         assert_eq!(config.outside.smtp_port, 2525);
         assert_eq!(config.tls.extra_roots.len(), 2);
         assert_eq!(config.monitor.unwrap().interval.to_string(), "1h");
+        let policyd = config.policyd.unwrap();
+        assert_eq!(policyd.listen.len(), 2);
+        assert_eq!((policyd.max_memory.0, policyd.socket_mode.0), (1_000_000, 0o660));
+        assert_eq!(policyd.first_contact, crate::config::policyd::FirstContact::Async);
     }
 
     #[test]
@@ -240,6 +254,11 @@ mod tests {
             ("", Some("dns.timeout"), "table.key=value"),
             ("[policy_host]\ncertificates = \"acme\"\n", None, "not available"),
             ("[reports.https]\n", None, "reports.https"),
+            ("[policyd]\nlisten = []\n", None, "policyd.listen is empty"),
+            ("[policyd]\nlisten = [\"localhost:1\"]\n", None, "127.0.0.1:8461"),
+            ("[policyd]\nmax_memory = 0\n", None, "512MiB"),
+            ("[policyd]\non_dns_failure = \"fail\"\n", None, "last-known"),
+            ("[policyd]\nlisten_on = []\n", None, "policyd.listen"),
         ] {
             let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
             let error = from_text(text, &set).unwrap_err().to_string();

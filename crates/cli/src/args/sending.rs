@@ -1,0 +1,98 @@
+//! The sending side: what a next hop must meet, what the operator says of it, what Postfix is told.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use mailward_core::delivery;
+
+use super::EXIT_CODES;
+use crate::config::ListenAddress;
+
+/// What `policyd query --help` ends with.
+const QUERY_EXIT_CODES: &str = "Exit codes: 0 OK or NOTFOUND · 2 PERM, usage or configuration · 3 TEMP, TIMEOUT, or nobody \
+answers";
+
+/// `policy`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Say what mail to a domain requires, whatever the domain publishes
+    #[command(after_help = EXIT_CODES)]
+    Set {
+        /// The domain behind the @
+        domain: String,
+        /// What is required
+        #[arg(long, value_name = "WHAT")]
+        require: Require,
+        /// When it ends by itself: +14d, +6h, a date or a timestamp [default: when it is unset]
+        #[arg(long, value_name = "WHEN")]
+        until: Option<String>,
+        /// Why, for the log, the page and the next person
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who says so, for the log
+        #[arg(long, value_name = "NAME", default_value = crate::commands::domain::AUTHOR)]
+        author: String,
+    },
+    /// Go by what the domain publishes again
+    #[command(after_help = EXIT_CODES)]
+    Unset {
+        /// The domain behind the @
+        domain: String,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who says so, for the log
+        #[arg(long, value_name = "NAME", default_value = crate::commands::domain::AUTHOR)]
+        author: String,
+    },
+    /// List what is set; what ran out is marked
+    #[command(after_help = EXIT_CODES)]
+    List,
+}
+
+/// `policy set --require`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Require {
+    /// A matching TLSA record at every mail server used
+    Dane,
+    /// The MTA-STS policy, as if it enforced; without one mail waits
+    Sts,
+    /// TLS; nobody is authenticated
+    Encrypt,
+    /// Nothing: TLS where it works. The way around a domain whose set-up is broken
+    None,
+}
+
+impl From<Require> for delivery::Require {
+    fn from(require: Require) -> Self {
+        match require {
+            Require::Dane => Self::Dane,
+            Require::Sts => Self::Sts,
+            Require::Encrypt => Self::Encrypt,
+            Require::None => Self::None,
+        }
+    }
+}
+
+/// `policyd`
+#[derive(Debug, Subcommand)]
+pub enum Policyd {
+    /// Ask the policy daemon as Postfix does, and print its answer as it stands
+    #[command(after_help = QUERY_EXIT_CODES)]
+    Query {
+        /// What Postfix looks up: a next hop
+        key: String,
+        /// The map in the main.cf line: mailward, or mailward-tlsrpt for Postfix 3.10 and later
+        #[arg(long, value_name = "NAME", default_value = "mailward")]
+        map: String,
+        /// Where: unix:/path or address:port [default: the first of policyd.listen]
+        #[arg(long, value_name = "ADDRESS")]
+        socket: Option<ListenAddress>,
+    },
+    /// Take over live policies from postfix-mta-sts-resolver or postfix-tlspol; the same again changes nothing
+    #[command(after_help = EXIT_CODES)]
+    Import {
+        /// The SQLite cache of postfix-mta-sts-resolver, or the text of `postfix-tlspol -export`
+        file: PathBuf,
+    },
+}
