@@ -16,6 +16,10 @@ mod world;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// Also for SQLite and the cryptography (docs/decisions/0005-mimalloc.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages";
 
 fn main() -> ExitCode {

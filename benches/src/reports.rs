@@ -28,7 +28,7 @@ const ROUNDS: u32 = 20;
 const MANY: u32 = 20_000;
 const FEW: u32 = 5_000;
 /// Mails in a transaction of the yardstick, as many as the import takes.
-const BATCH: usize = 500;
+const BATCH: usize = 512;
 
 /// Measures and prints.
 pub fn run() -> Result<(), String> {

@@ -23,6 +23,10 @@ use args::{Cli, Command, Global};
 use config::Loaded;
 use exit::Failure;
 
+/// Also for SQLite and the cryptography (docs/decisions/0005-mimalloc.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What every command gets.
 pub struct Context {
     /// The global options.

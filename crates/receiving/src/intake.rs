@@ -12,6 +12,7 @@
 mod batch;
 mod conclude;
 mod dkim;
+mod examine;
 mod held;
 pub mod https;
 pub mod import;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailward_core::rollout::Trust;
-use mailward_core::tlsrpt::{Incoming, Limits, Parsed, parse};
+use mailward_core::tlsrpt::{Limits, Parsed};
 use mailward_core::{Clock, DomainName, Finding, PolicyDomain};
 use mailward_net::dns::Resolver;
 use mailward_store::reports::{Content, IncomingItem, Stored};
@@ -31,8 +32,9 @@ use mailward_store::{Store, StoreError};
 use tokio::sync::Semaphore;
 
 use batch::Batcher;
-use conclude::{Concluded, conclude};
+use conclude::Concluded;
 use dkim::Verifier;
+use examine::Read;
 use held::HeldDomains;
 use keys::Keys;
 
@@ -151,7 +153,7 @@ struct Inner {
     keys: Option<Keys>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    /// Items unpacked and parsed at once: one may need a few times its 20 MB.
+    /// Items (of an import: lots) read at once: one may need a few times its 20 MB.
     parsing: Semaphore,
     on_weak_failure: Option<OnWeakFailure>,
 }
@@ -235,33 +237,29 @@ impl Intake {
     /// Reads and judges an item without storing it.
     async fn examine(&self, arrival: Arrival) -> Result<Concluded, IntakeError> {
         let now = self.inner.clock.now();
-        let limits = self.inner.limits.clone();
-        let permit = self.inner.parsing.acquire().await.map_err(|e| IntakeError::Faulty(e.to_string()))?;
-        // A panic of a parser is confined to its item.
-        let (arrival, (parsed, mail)) = tokio::task::spawn_blocking(move || {
-            let incoming = Incoming {
-                file_name: arrival.file_name.as_deref(),
-                media_type: arrival.media_type.as_deref(),
-                held_domain: arrival.held_domain.as_ref(),
-            };
-            let read = parse(&arrival.bytes, &incoming, &limits, now);
-            (arrival, read)
-        })
-        .await
-        .map_err(|e| IntakeError::Faulty(e.to_string()))?;
-        drop(permit);
-        let signatures = match (&parsed, &mail) {
-            (Parsed::Accepted(_), Some(mail)) if !mail.forwarded && !arrival.source.is_posted() => {
-                self.inner.verifier.verify(&arrival.bytes, self.inner.keys.as_ref(), now).await
+        let (parts, signatures) = match self.apart(move |inner| inner.read(arrival, now)).await?? {
+            Read::Done(parts, signatures) => (parts, signatures),
+            Read::Waits(parts, signatures) => {
+                let keys = self.inner.ask(signatures.wanted().cloned().collect()).await;
+                self.apart(move |inner| inner.check(parts, signatures, &keys)).await??
             }
-            _ => Vec::new(),
         };
-        let held = match &parsed {
+        let held = match &parts.parsed {
             Parsed::Accepted(reports) => self.inner.held.for_reports(reports).await?,
             _ => held::Known::default(),
         };
-        let whole = arrival.bytes.len() <= self.inner.limits.input;
-        Ok(conclude(arrival, parsed, mail, &signatures, &held, whole, now))
+        Ok(parts.conclude(&signatures, &held, self.inner.limits.input))
+    }
+
+    /// Works on a thread for work that takes a while, when there is room.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, IntakeError> {
+        let _permit = self.inner.parsing.acquire().await.map_err(|e| IntakeError::Faulty(e.to_string()))?;
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.map_err(|e| IntakeError::Faulty(e.to_string()))
     }
 }
 

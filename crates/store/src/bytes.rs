@@ -1,10 +1,11 @@
 //! Bytes kept for the record, deflated where that makes them smaller.
 
-use std::io::{Read, Write};
+use std::cell::RefCell;
+use std::io::Read;
 
-use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Result, StoreError};
@@ -12,16 +13,23 @@ use crate::{Result, StoreError};
 /// Below this a stream costs more than it saves.
 const WORTH_IT: usize = 256;
 
+thread_local! {
+    /// The tables of a packer are many times as large as a mail: each thread keeps one and uses it again.
+    static PACKER: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
+
 /// The column `deflated` (0 or 1) and the bytes to store. Reports come as gzip most of the time: those
 /// stay as they are.
 pub(crate) fn pack(bytes: &[u8]) -> (i64, Vec<u8>) {
     if bytes.len() >= WORTH_IT && !bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
-        // Writing to memory does not fail; if it did, the bytes are stored as they are.
-        if encoder.write_all(bytes).is_ok()
-            && let Ok(packed) = encoder.finish()
-            && packed.len() < bytes.len()
-        {
+        // One byte less than the original: what does not fit is not worth packing.
+        let mut packed = Vec::with_capacity(bytes.len() - 1);
+        let outcome = PACKER.with_borrow_mut(|packer| {
+            packer.reset();
+            packer.compress_vec(bytes, &mut packed, FlushCompress::Finish)
+        });
+        if matches!(outcome, Ok(Status::StreamEnd)) {
+            packed.shrink_to_fit();
             return (1, packed);
         }
     }

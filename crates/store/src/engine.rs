@@ -24,8 +24,8 @@ use crate::{Result, StoreError};
 
 pub(crate) mod statement;
 
+use statement::{Placeholder, columns, expand, in_batches, in_chunks};
 pub(crate) use statement::{Sql, Value, statements, values};
-use statement::{columns, expand, in_batches, in_chunks};
 
 /// How long a writer waits for another process, and anyone for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,7 +90,7 @@ impl Engine {
         Ok(found)
     }
 
-    fn placeholder(&self) -> fn(usize) -> String {
+    fn placeholder(&self) -> Placeholder {
         match self {
             Self::Sqlite { .. } => placeholder_sqlite,
             Self::Postgres(_) => placeholder_postgres,
@@ -194,7 +194,7 @@ impl Write {
         })
     }
 
-    fn placeholder(&self) -> fn(usize) -> String {
+    fn placeholder(&self) -> Placeholder {
         match self {
             Self::Sqlite(_) => placeholder_sqlite,
             Self::Postgres(_) => placeholder_postgres,
@@ -240,12 +240,13 @@ where
 
 /// In SQLite, binding by name costs a search through all names, for thousands of values each time; a
 /// bare `?` costs none.
-fn placeholder_sqlite(_: usize) -> String {
-    "?".to_owned()
+fn placeholder_sqlite(text: &mut String, _: usize) {
+    text.push('?');
 }
 
-fn placeholder_postgres(at: usize) -> String {
-    format!("${at}")
+fn placeholder_postgres(text: &mut String, at: usize) {
+    use std::fmt::Write;
+    let _ = write!(text, "${at}"); // invariant: writing into a String does not fail
 }
 
 async fn open_sqlite(url: &str) -> Result<Engine> {
@@ -256,9 +257,15 @@ async fn open_sqlite(url: &str) -> Result<Engine> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE)
+        // For a new database: a mail fits a page, so that it is written in one piece.
+        .page_size(8192)
+        // Pages: an index page that many transactions touch is written back once for all of them.
+        .pragma("wal_autocheckpoint", "4096")
         .pragma("journal_size_limit", "67108864")
         // Kibibytes when negative: keys are hashes, so inserts touch pages all over the indexes.
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", "-16384")
+        // Statements over rows come in several sizes.
+        .statement_cache_capacity(250)
         .pragma("temp_store", "memory")
         .disable_statement_logging();
     let in_memory = url.starts_with("sqlite::memory:");

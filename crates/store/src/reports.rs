@@ -28,6 +28,8 @@ mod sums;
 pub(crate) mod tally;
 pub(crate) mod write;
 
+pub use prepare::PreparedItem;
+
 /// What a DKIM check said (facts: reports in the wild, 2.9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DkimFacts {
@@ -176,25 +178,33 @@ impl Store {
     /// # Errors
     /// As every function here; nothing of the batch is stored then.
     pub async fn insert_items(&self, items: &[IncomingItem]) -> Result<Vec<Stored>> {
-        if items.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut prepared = Vec::with_capacity(items.len());
         for item in items {
-            prepared.push(prepare::prepare(item)?);
+            prepared.push(PreparedItem::new(item)?);
             // Packing takes its time; others shall have theirs.
             tokio::task::yield_now().await;
+        }
+        self.insert_prepared(prepared).await
+    }
+
+    /// The same for items made ready by the caller, on whatever thread it liked.
+    ///
+    /// # Errors
+    /// As [`Store::insert_items`].
+    pub async fn insert_prepared(&self, mut prepared: Vec<PreparedItem>) -> Result<Vec<Stored>> {
+        if prepared.is_empty() {
+            return Ok(Vec::new());
         }
         split_at_repeats(&mut prepared);
         let mut write = self.engine.write().await?;
         let mut numbers = Numbers::lock(&mut write).await?;
-        let mut stored = Vec::with_capacity(items.len());
-        for items in prepared.chunk_by(|_, next| next.follows) {
+        let mut stored = Vec::with_capacity(prepared.len());
+        for items in prepared.chunk_by_mut(|_, next| next.follows) {
             let known_items = lookup::items(&mut write, items).await?;
             let known_parts = lookup::parts(&mut write, items, &known_items).await?;
             let names = intern(&mut write, &mut numbers, names(items)).await?;
             let mut plan = plan::Plan::new(known_items, known_parts);
-            for item in items {
+            for item in items.iter() {
                 plan.add(item, &names, &mut numbers);
             }
             plan.settle();
@@ -209,7 +219,7 @@ impl Store {
 
 /// The same bytes twice, first under a guessed submitter, then under the proven one: the second must find
 /// the first stored. Everything up to there is carried out first, within the same transaction.
-fn split_at_repeats(items: &mut [prepare::PreparedItem]) {
+fn split_at_repeats(items: &mut [PreparedItem]) {
     let mut seen: HashMap<[u8; 32], String> = HashMap::new();
     for item in items {
         item.follows = seen.get(&item.hash).is_none_or(|submitter| *submitter == item.submitter);
@@ -220,7 +230,7 @@ fn split_at_repeats(items: &mut [prepare::PreparedItem]) {
     }
 }
 
-fn names(items: &[prepare::PreparedItem]) -> impl Iterator<Item = &str> {
+fn names(items: &[PreparedItem]) -> impl Iterator<Item = &str> {
     items.iter().flat_map(|item| {
         let domains = item.reports.iter().flat_map(|report| &report.parts).map(|p| p.part.domain.as_str());
         domains.chain(std::iter::once(item.submitter.as_str()))

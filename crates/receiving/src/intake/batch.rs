@@ -3,7 +3,7 @@
 //! While one transaction is written, the next items gather; a lone item waits for nobody. Everybody is
 //! answered only when their item is on disk.
 
-use mailward_store::reports::{IncomingItem, Stored};
+use mailward_store::reports::{IncomingItem, PreparedItem, Stored};
 use mailward_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,8 +45,8 @@ impl Batcher {
     }
 
     /// Stores a batch that is one already, in one transaction.
-    pub(super) async fn insert_all(&self, items: &[IncomingItem]) -> Result<Vec<Stored>, StoreError> {
-        self.store.insert_items(items).await
+    pub(super) async fn insert_all(&self, items: Vec<PreparedItem>) -> Result<Vec<Stored>, StoreError> {
+        self.store.insert_prepared(items).await
     }
 }
 

@@ -10,6 +10,7 @@ mod tags;
 use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -24,7 +25,7 @@ use mail_auth::{AuthenticatedMessage, DkimResult, DnsError, Error, MessageAuthen
 use mailward_core::DomainName;
 use mailward_core::tlsrpt::authenticity::{SignatureFacts, SignatureVerdict};
 
-use super::keys::{Key, Keys};
+use super::keys::Key;
 use tags::Tags;
 
 /// Signatures looked at in one mail; each may cost a DNS question.
@@ -38,7 +39,8 @@ const SIGNED_NAMES: usize = 100;
 /// The headers whose every occurrence must be signed (RFC 8460 §5.3, RFC 6376 §5.4).
 const PROTECTED: [&str; 3] = ["from", "tls-report-domain", "tls-report-submitter"];
 
-/// Checks signatures.
+/// Checks signatures with the keys given. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Verifier {
     authenticator: Option<MessageAuthenticator>,
 }
@@ -52,51 +54,57 @@ struct Claim {
     key_name: Option<DomainName>,
 }
 
-impl Verifier {
-    /// Must be called inside a tokio runtime.
-    pub(super) fn new() -> Self {
-        Self { authenticator: authenticator() }
+/// The signatures of one mail, in the order of the header, at most eight. Reading and checking take a while
+/// and wait for nothing: both belong on a thread for such work.
+#[derive(Debug, Default)]
+pub(super) struct Signatures(Vec<Claim>);
+
+impl Signatures {
+    /// Reads them.
+    pub(super) fn read(mail: &[u8], now: Timestamp) -> Self {
+        // The body says nothing here, and reading it would mean hashing it.
+        let header = with_network_line_ends(header(mail));
+        let claims = confined(|| claims(&header, now));
+        Self(claims.unwrap_or_else(|| vec![Claim { facts: unreadable(), readable: None, key_name: None }]))
     }
 
-    /// The facts of every signature, in the order of the header, at most eight.
-    pub(super) async fn verify(
-        &self,
+    /// The names of the keys that are needed to check them.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &DomainName> {
+        self.0.iter().filter(|claim| claim.readable.is_some()).filter_map(|claim| claim.key_name.as_ref())
+    }
+
+    /// The facts of every signature, now that what can be known of the keys is known.
+    pub(super) fn check(
+        mut self,
         mail: &[u8],
-        keys: Option<&Keys>,
-        now: Timestamp,
+        verifier: &Verifier,
+        key: impl Fn(&DomainName) -> Key,
     ) -> Vec<SignatureFacts> {
-        // Hashing megabytes and a panic inside the library are kept off the runtime's threads.
-        let mail: Arc<[u8]> = with_network_line_ends(mail).into();
-        let reading = Arc::clone(&mail);
-        let Ok(mut claims) = tokio::task::spawn_blocking(move || claims(&reading, now)).await else {
-            return vec![unreadable()];
-        };
         let mut found = HashMap::new();
-        for claim in claims.iter_mut().filter(|claim| claim.readable.is_some()) {
-            let key = match (&claim.key_name, keys) {
-                (Some(name), Some(keys)) => keys.key(name).await,
-                (None, _) => Key::Absent,
-                (_, None) => Key::Unknown("no resolver is configured".to_owned()),
-            };
+        for claim in self.0.iter_mut().filter(|claim| claim.readable.is_some()) {
+            let key = claim.key_name.as_ref().map_or(Key::Absent, &key);
             if let Some(record) = apply(claim, key) {
                 let name = format!("{}._domainkey.{}.", claim.facts.selector, claim.facts.domain);
                 found.insert(name.into_boxed_str(), record);
             }
         }
-        let open: Vec<usize> = claims.iter().filter_map(|claim| claim.readable).collect();
-        if !open.is_empty() {
-            let authenticator = self.authenticator.clone();
-            let checked = tokio::task::spawn_blocking(move || check(authenticator, &mail, found)).await;
-            let verdicts = checked.unwrap_or_default();
-            for claim in &mut claims {
+        if !found.is_empty() {
+            let verdicts = confined(|| verifier.check(&with_network_line_ends(mail), found));
+            let verdicts = verdicts.unwrap_or_default();
+            for claim in &mut self.0 {
                 if let Some(at) = claim.readable {
                     let failed = || SignatureVerdict::Fail("it cannot be read".to_owned());
                     claim.facts.verdict = verdicts.get(at).cloned().unwrap_or_else(failed);
                 }
             }
         }
-        claims.into_iter().map(|claim| claim.facts).collect()
+        self.0.into_iter().map(|claim| claim.facts).collect()
     }
+}
+
+/// A panic inside the library spoils the signatures of one mail and nothing else.
+fn confined<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Reads the signatures and decides what needs no key.
@@ -207,38 +215,43 @@ fn apply(claim: &mut Claim, key: Key) -> Option<Txt> {
     fail(claim, why)
 }
 
-/// The verdicts in the order of the signatures that could be read.
-fn check(
-    authenticator: Option<MessageAuthenticator>,
-    mail: &[u8],
-    keys: HashMap<Box<str>, Txt>,
-) -> Vec<SignatureVerdict> {
-    let (Some(authenticator), Some(mut message)) = (authenticator, read(mail)) else { return Vec::new() };
-    for header in &mut message.dkim_headers {
-        // Judged by our clock already; and no other question is worth asking (RFC 6541, RFC 6651).
-        header.header.x = 0;
-        header.header.r = false;
-        header.header.atps = None;
+impl Verifier {
+    /// Must be called inside a tokio runtime.
+    pub(super) fn new() -> Self {
+        Self { authenticator: authenticator() }
     }
-    message.dkim_headers.truncate(SIGNATURES);
-    let count = message.dkim_headers.len();
-    let keys = GivenKeys(keys);
-    let asked = authenticator.verify_dkim(Parameters::new(&message).with_txt_cache(&keys));
-    // With every key given nothing is waited for.
-    let Some(outputs) = asked.now_or_never() else { return Vec::new() };
-    let skip = outputs.len().saturating_sub(count);
-    outputs
-        .iter()
-        .skip(skip)
-        .map(|output| match output.result() {
-            DkimResult::Pass => SignatureVerdict::Pass,
-            DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
-                SignatureVerdict::Fail(in_words(error))
-            }
-            DkimResult::TempError(error) => SignatureVerdict::Untested(in_words(error)),
-            DkimResult::None => SignatureVerdict::Fail("it says nothing".to_owned()),
-        })
-        .collect()
+
+    /// The verdicts in the order of the signatures that could be read.
+    fn check(&self, mail: &[u8], keys: HashMap<Box<str>, Txt>) -> Vec<SignatureVerdict> {
+        let (Some(authenticator), Some(mut message)) = (&self.authenticator, read(mail)) else {
+            return Vec::new();
+        };
+        for header in &mut message.dkim_headers {
+            // Judged by our clock already; and no other question is worth asking (RFC 6541, RFC 6651).
+            header.header.x = 0;
+            header.header.r = false;
+            header.header.atps = None;
+        }
+        message.dkim_headers.truncate(SIGNATURES);
+        let count = message.dkim_headers.len();
+        let keys = GivenKeys(keys);
+        let asked = authenticator.verify_dkim(Parameters::new(&message).with_txt_cache(&keys));
+        // With every key given nothing is waited for.
+        let Some(outputs) = asked.now_or_never() else { return Vec::new() };
+        let skip = outputs.len().saturating_sub(count);
+        outputs
+            .iter()
+            .skip(skip)
+            .map(|output| match output.result() {
+                DkimResult::Pass => SignatureVerdict::Pass,
+                DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
+                    SignatureVerdict::Fail(in_words(error))
+                }
+                DkimResult::TempError(error) => SignatureVerdict::Untested(in_words(error)),
+                DkimResult::None => SignatureVerdict::Fail("it says nothing".to_owned()),
+            })
+            .collect()
+    }
 }
 
 /// Strict: signatures with `l=` end among the errors, so that their number costs no hashing.
@@ -246,20 +259,34 @@ fn read(mail: &[u8]) -> Option<AuthenticatedMessage<'_>> {
     AuthenticatedMessage::parse_with_opts(mail, None, true)
 }
 
+/// The header with the empty line behind it. Ends nowhere earlier than mail-auth's, which may end at a line
+/// that is no header field.
+fn header(mail: &[u8]) -> &[u8] {
+    let mut start = 0;
+    for at in memchr::memchr_iter(b'\n', mail) {
+        if matches!(&mail[start..at], b"" | b"\r") {
+            return &mail[..=at];
+        }
+        start = at + 1;
+    }
+    mail
+}
+
 /// A mail as it was on the wire: signatures are made over CRLF (RFC 6376 §5.3), files on Unix have LF.
 fn with_network_line_ends(mail: &[u8]) -> Cow<'_, [u8]> {
-    let bare = |at: usize| mail[at] == b'\n' && (at == 0 || mail[at - 1] != b'\r');
-    let count = (0..mail.len()).filter(|at| bare(*at)).count();
+    let bare = || memchr::memchr_iter(b'\n', mail).filter(|at| *at == 0 || mail[at - 1] != b'\r');
+    let count = bare().count();
     if count == 0 {
         return Cow::Borrowed(mail);
     }
     let mut whole = Vec::with_capacity(mail.len() + count);
-    for (at, byte) in mail.iter().enumerate() {
-        if bare(at) {
-            whole.push(b'\r');
-        }
-        whole.push(*byte);
+    let mut copied = 0;
+    for at in bare() {
+        whole.extend_from_slice(&mail[copied..at]);
+        whole.push(b'\r');
+        copied = at;
     }
+    whole.extend_from_slice(&mail[copied..]);
     Cow::Owned(whole)
 }
 

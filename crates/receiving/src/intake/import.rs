@@ -1,7 +1,7 @@
 //! An operator's import: files and folders of mails, JSON, gzip and zip, of any size.
 //!
-//! Everything streams: one walk, a few items read ahead, batches written as they fill; memory does not
-//! grow with the folder. Importing again changes nothing, so an import that was ended anywhere is
+//! Everything streams: one walk, a few lots of items read ahead, batches written as they fill; memory does
+//! not grow with the folder. Importing again changes nothing, so an import that was ended anywhere is
 //! simply started again.
 //!
 //! A bare file is believed because the operator vouches for it (`trusted`). A mail must prove itself by
@@ -9,29 +9,28 @@
 //! with the reason, shown, and no evidence.
 
 mod files;
+mod lot;
 mod mbox;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mailward_core::Finding;
 use mailward_core::rollout::Trust;
 use mailward_store::StoreError;
-use mailward_store::reports::{IncomingItem, Stored};
-use tokio::sync::mpsc;
+use mailward_store::reports::{PreparedItem, Stored};
 use tokio::task::JoinHandle;
 
-use super::conclude::Concluded;
-use super::{Arrival, Inner, Intake, IntakeError, Source};
-use files::{Found, Walk};
+use super::{Inner, Intake};
+use lot::{Examined, Kind, What};
 
-/// Items in one transaction.
-const ITEMS: usize = 500;
+/// Items in one transaction: as many as fit one statement of the store.
+const ITEMS: usize = 512;
 /// Bytes in one transaction.
 const BYTES: usize = 32 << 20;
-/// Items read and examined ahead. Each may hold the largest mail.
-const AHEAD: usize = 16;
+/// Lots examined at once, if there are as many processors.
+const LOTS: usize = 8;
 /// Examples kept of what could not be taken.
 const EXAMPLES: usize = 50;
 
@@ -108,85 +107,33 @@ impl Intake {
             std::fs::metadata(path)
                 .map_err(|error| ImportError::Path { path: path.display().to_string(), error })?;
         }
-        let found = walk(paths.to_vec(), self.inner.limits.input);
-        let examined = found
-            .map(|found| {
-                let intake = self.clone();
-                async move { intake.examine_found(found).await }
-            })
+        let lots = std::thread::available_parallelism().map_or(2, usize::from).min(LOTS);
+        let examined = lot::walk(paths.to_vec(), self.inner.limits.input)
+            .map(|found| lot::examine(self.clone(), found))
             // In order: of two versions of a report the later one counts.
-            .buffered(AHEAD);
+            .buffered(lots);
         let mut examined = std::pin::pin!(examined);
         let mut totals = Totals::default();
         let mut writer = Writer::new(Arc::clone(&self.inner));
-        while let Some(examined) = examined.next().await {
-            if let Some(item) = totals.take(examined)?
-                && writer.push(item, &mut totals).await?
-            {
-                progress(&totals);
+        while let Some(lot) = examined.next().await {
+            for examined in lot? {
+                if let Some(item) = totals.take(examined)
+                    && writer.push(item, &mut totals).await?
+                {
+                    progress(&totals);
+                }
             }
         }
         writer.finish(&mut totals).await?;
         progress(&totals);
         Ok(totals)
     }
-
-    async fn examine_found(self, found: Found) -> Examined {
-        let size = found.size;
-        let bytes = match found.content {
-            Ok(bytes) => bytes,
-            Err(reason) => {
-                return Examined { origin: found.origin, size, what: What::Unreadable(reason) };
-            }
-        };
-        let arrival = Arrival {
-            bytes,
-            source: Source::Import,
-            origin: found.origin.clone(),
-            file_name: found.file_name,
-            media_type: None,
-            held_domain: None,
-        };
-        let what = match self.examine(arrival).await {
-            Ok(concluded) => What::Concluded(concluded),
-            Err(IntakeError::Unavailable(why)) => What::StoreFails(why),
-            Err(error) => What::Unreadable(error.to_string()),
-        };
-        Examined { origin: found.origin, size, what }
-    }
-}
-
-/// Walks on a thread of its own, a few items ahead.
-fn walk(paths: Vec<PathBuf>, limit: usize) -> impl futures_util::Stream<Item = Found> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
-        for found in paths.iter().flat_map(|path: &PathBuf| Walk::new(Path::new(path), limit)) {
-            if sender.blocking_send(found).is_err() {
-                return;
-            }
-        }
-    });
-    futures_util::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|found| (found, receiver))
-    })
-}
-
-struct Examined {
-    origin: String,
-    size: u64,
-    what: What,
-}
-
-enum What {
-    Concluded(Concluded),
-    Unreadable(String),
-    StoreFails(String),
 }
 
 /// Gathers a batch while the one before is written.
 struct Writer {
     inner: Arc<Inner>,
-    items: Vec<IncomingItem>,
+    items: Vec<PreparedItem>,
     bytes: usize,
     writing: Option<JoinHandle<Result<Vec<Stored>, StoreError>>>,
 }
@@ -197,8 +144,8 @@ impl Writer {
     }
 
     /// Returns whether a batch went on its way.
-    async fn push(&mut self, item: IncomingItem, totals: &mut Totals) -> Result<bool, StoreError> {
-        self.bytes += item.raw.len();
+    async fn push(&mut self, item: PreparedItem, totals: &mut Totals) -> Result<bool, StoreError> {
+        self.bytes += item.weight();
         self.items.push(item);
         if self.items.len() < ITEMS && self.bytes < BYTES {
             return Ok(false);
@@ -207,7 +154,7 @@ impl Writer {
         let items = std::mem::take(&mut self.items);
         self.bytes = 0;
         let inner = Arc::clone(&self.inner);
-        self.writing = Some(tokio::spawn(async move { inner.batcher.insert_all(&items).await }));
+        self.writing = Some(tokio::spawn(async move { inner.batcher.insert_all(items).await }));
         Ok(true)
     }
 
@@ -222,48 +169,45 @@ impl Writer {
 
     async fn finish(mut self, totals: &mut Totals) -> Result<(), StoreError> {
         self.settle(totals).await?;
-        if !self.items.is_empty() {
-            let written = self.inner.batcher.insert_all(&self.items).await?;
-            written.iter().for_each(|stored| totals.count(stored));
-        }
+        let written = self.inner.batcher.insert_all(self.items).await?;
+        written.iter().for_each(|stored| totals.count(stored));
         Ok(())
     }
 }
 
 impl Totals {
     /// Counts one item; returns it when it is to be stored.
-    fn take(&mut self, examined: Examined) -> Result<Option<IncomingItem>, StoreError> {
+    fn take(&mut self, examined: Examined) -> Option<PreparedItem> {
         self.items += 1;
         self.bytes += examined.size;
         match examined.what {
-            What::Concluded(Concluded::Item(item)) => {
-                self.count_trust(&examined.origin, &item);
-                Ok(Some(*item))
+            What::Item(item, kind) => {
+                match kind {
+                    Kind::Quarantined(why) => {
+                        self.example(examined.origin, why.as_ref(), "it cannot be counted");
+                    }
+                    Kind::Reports { trust, untested } => {
+                        self.untested += u64::from(untested);
+                        match trust {
+                            Trust::DkimVerified => self.verified += 1,
+                            Trust::Trusted => self.trusted += 1,
+                            Trust::Unverified | Trust::Unauthenticated => self.unverified += 1,
+                        }
+                    }
+                }
+                Some(*item)
             }
-            What::Concluded(Concluded::NotAReport { findings, .. }) => {
+            What::NotAReport(why) => {
                 self.not_reports += 1;
-                self.example(examined.origin, &findings, "it is no report");
-                Ok(None)
+                self.example(examined.origin, why.as_ref(), "it is no report");
+                None
             }
             What::Unreadable(reason) => {
                 self.unreadable += 1;
-                self.example(examined.origin, &[], &reason);
-                Ok(None)
+                self.example(examined.origin, None, &reason);
+                None
             }
-            What::StoreFails(why) => Err(StoreError::Unavailable(why)),
         }
-    }
-
-    fn count_trust(&mut self, origin: &str, item: &IncomingItem) {
-        if item.content == mailward_store::reports::Content::Quarantined {
-            return self.example(origin.to_owned(), &item.findings, "it cannot be counted");
-        }
-        match item.trust {
-            Trust::DkimVerified => self.verified += 1,
-            Trust::Trusted => self.trusted += 1,
-            Trust::Unverified | Trust::Unauthenticated => self.unverified += 1,
-        }
-        self.untested += u64::from(item.dkim.as_ref().is_some_and(|dkim| dkim.verdict == "untested"));
     }
 
     fn count(&mut self, stored: &Stored) {
@@ -273,9 +217,8 @@ impl Totals {
         self.quarantined += u64::from(stored.quarantined && stored.duplicates == 0);
     }
 
-    fn example(&mut self, origin: String, findings: &[Finding], otherwise: &str) {
+    fn example(&mut self, origin: String, first: Option<&Finding>, otherwise: &str) {
         if self.examples.len() < EXAMPLES {
-            let first = findings.first();
             let reason = first.map_or(otherwise, |finding| finding.message.as_str()).to_owned();
             self.examples.push(Example { origin, id: first.map(|finding| finding.id.clone()), reason });
         }

@@ -4,15 +4,18 @@
 //! for half a minute after three failures in a row, so that an import without network ends soon; the
 //! signatures concerned are untested then, never failed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use mailward_core::DomainName;
 use mailward_core::dns::DnsError;
 use mailward_net::dns::Resolver;
 use tokio::time::Instant;
 
+/// Questions at once for one lot of mails.
+const AT_ONCE: usize = 16;
 /// Keys remembered.
 const REMEMBERED: usize = 10_000;
 /// Failures in a row after which the resolver is left alone.
@@ -71,7 +74,17 @@ impl Keys {
         key
     }
 
-    fn remembered(&self, name: &DomainName) -> Option<Key> {
+    /// The keys at all these names, asked for side by side.
+    pub(super) async fn all(&self, names: BTreeSet<DomainName>) -> HashMap<DomainName, Key> {
+        let asked = names.into_iter().map(|name| async move {
+            let key = self.key(&name).await;
+            (name, key)
+        });
+        futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    /// What is known without asking.
+    pub(super) fn remembered(&self, name: &DomainName) -> Option<Key> {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some((key, _)) = memory.known.get(name).filter(|(_, until)| now < *until) {

@@ -111,3 +111,24 @@ async fn many_files_are_written_in_batches() {
     assert_eq!((totals.items, totals.new), (1200, 1200));
     assert_eq!(told, 3, "two full batches and the rest");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_versions_the_later_file_counts() {
+    let world = World::start(&WorldOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let at = directory.path().join("versions");
+    let text = report("same", "example.com", "Reporter");
+    let (head, tail) = text.split_once("session-count\":").unwrap();
+    let tail = tail.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    for version in 100..300 {
+        // Lots are read side by side: one that takes long must not be overtaken.
+        let blanks = " ".repeat(if version < 132 { 100_000 } else { 0 });
+        write(at.join(format!("{version}.json")), format!("{head}session-count\":{version}{blanks}{tail}"));
+    }
+    let totals = intake(&world, &store).import(&[at], |_| ()).await.unwrap();
+    assert_eq!((totals.new, totals.revisions), (1, 199), "{totals:?}");
+    let rows = store.reports(&ReportFilter::default(), None, 300).await.unwrap().rows;
+    let counting: Vec<u64> = rows.iter().filter(|r| !r.superseded).map(|r| r.successful).collect();
+    assert_eq!(counting, [299]);
+}

@@ -1,7 +1,7 @@
 //! Statements and the values for them: written once, grown to the number of rows at hand.
 
 /// Rows in one statement: few sizes, so that few statements are prepared and kept.
-const CHUNKS: [usize; 5] = [128, 32, 8, 2, 1];
+const CHUNKS: [usize; 6] = [512, 128, 32, 8, 2, 1];
 /// Bytes in one statement; more rows follow in the next.
 const CHUNK_BYTES: usize = 16 << 20;
 
@@ -58,6 +58,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Text(None), Self::from)
+    }
+}
+
 impl From<Option<&str>> for Value {
     fn from(text: Option<&str>) -> Self {
         text.map_or(Self::Text(None), Self::from)
@@ -86,11 +92,14 @@ impl Value {
     }
 }
 
+/// Writes the placeholder of the value at a place, counted from 1.
+pub(crate) type Placeholder = fn(&mut String, usize);
+
 /// Statements for any number of rows.
 pub(crate) fn in_batches<const N: usize>(
     sql: Sql,
     rows: Vec<[Value; N]>,
-    placeholder: fn(usize) -> String,
+    placeholder: Placeholder,
 ) -> impl Iterator<Item = (String, Vec<Value>)> {
     debug_assert_eq!(N, columns(sql), "{}", sql.0);
     let mut rows = rows.into_iter();
@@ -109,35 +118,41 @@ pub(crate) fn in_batches<const N: usize>(
 }
 
 /// Statements for a list of any length. Each is filled up by repeating a value, so that few are prepared.
-pub(crate) fn in_chunks(
-    sql: Sql,
-    list: Vec<Value>,
-    placeholder: fn(usize) -> String,
-) -> Vec<(String, Vec<Value>)> {
+pub(crate) fn in_chunks(sql: Sql, list: Vec<Value>, placeholder: Placeholder) -> Vec<(String, Vec<Value>)> {
     let statement = |chunk: &[Value]| {
         let size = CHUNKS.into_iter().rev().find(|size| *size >= chunk.len()).unwrap_or(CHUNKS[0]);
         let values = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size).cloned().collect();
         (expand(sql, size, 1, placeholder), values)
     };
-    list.chunks(CHUNKS[0]).map(statement).collect()
+    // What does not fill the largest size goes in the next: else most of the list would be repetition.
+    let (whole, rest) = list.split_at(list.len() - list.len() % CHUNKS[0]);
+    whole.chunks(CHUNKS[0]).chain(rest.chunks(CHUNKS[1])).map(statement).collect()
 }
 
 /// The text for so many rows (or list members) of so many columns.
-pub(crate) fn expand(sql: Sql, rows: usize, columns: usize, placeholder: fn(usize) -> String) -> String {
+pub(crate) fn expand(sql: Sql, rows: usize, columns: usize, placeholder: Placeholder) -> String {
+    // Thousands of placeholders, each time anew: they are written into one text.
+    let mut marks = String::new();
+    let mut at = 1..;
+    let mut list = |marks: &mut String, members: usize| {
+        for (member, at) in at.by_ref().take(members).enumerate() {
+            marks.push_str(if member > 0 { ", " } else { "" });
+            placeholder(marks, at);
+        }
+    };
     if sql.0.contains("{list}") {
-        let list: Vec<String> = (1..=rows).map(placeholder).collect();
-        return sql.0.replace("{list}", &list.join(", "));
+        list(&mut marks, rows);
+        return sql.0.replace("{list}", &marks);
     }
     if !sql.0.contains("{rows}") {
         return sql.0.to_owned();
     }
-    let tuples: Vec<String> = (0..rows)
-        .map(|row| {
-            let tuple: Vec<String> = (1..=columns).map(|at| placeholder(row * columns + at)).collect();
-            format!("({})", tuple.join(", "))
-        })
-        .collect();
-    sql.0.replace("{rows}", &tuples.join(", "))
+    for row in 0..rows {
+        marks.push_str(if row > 0 { ", (" } else { "(" });
+        list(&mut marks, columns);
+        marks.push(')');
+    }
+    sql.0.replace("{rows}", &marks)
 }
 
 /// How many columns an `INSERT INTO table (a, b) …` names.
@@ -150,12 +165,12 @@ pub(crate) fn columns(sql: Sql) -> usize {
 mod tests {
     use super::*;
 
-    fn numbered(at: usize) -> String {
-        format!("${at}")
+    fn numbered(text: &mut String, at: usize) {
+        text.push_str(&format!("${at}"));
     }
 
-    fn bare(_: usize) -> String {
-        "?".to_owned()
+    fn bare(text: &mut String, _: usize) {
+        text.push('?');
     }
 
     #[test]
@@ -174,9 +189,13 @@ mod tests {
     #[test]
     fn rows_come_in_few_sizes_and_none_is_lost() {
         let sql = Sql("INSERT INTO t (a) VALUES {rows}");
-        for (rows, sizes) in
-            [(0, vec![]), (1, vec![1]), (7, vec![2, 2, 2, 1]), (300, vec![128, 128, 32, 8, 2, 2])]
-        {
+        for (rows, sizes) in [
+            (0, vec![]),
+            (1, vec![1]),
+            (7, vec![2, 2, 2, 1]),
+            (300, vec![128, 128, 32, 8, 2, 2]),
+            (513, vec![512, 1]),
+        ] {
             let batches: Vec<_> =
                 in_batches(sql, (0..rows).map(|n| [Value::from(n)]).collect(), bare).collect();
             assert_eq!(batches.iter().map(|(_, values)| values.len()).collect::<Vec<_>>(), sizes, "{rows}");
@@ -191,7 +210,14 @@ mod tests {
     #[test]
     fn lists_are_filled_up() {
         let sql = Sql("SELECT a FROM t WHERE a IN ({list})");
-        for (members, sizes) in [(0, vec![]), (1, vec![1]), (3, vec![8]), (129, vec![128, 1])] {
+        for (members, sizes) in [
+            (0, vec![]),
+            (1, vec![1]),
+            (3, vec![8]),
+            (129, vec![128, 1]),
+            (512, vec![512]),
+            (700, vec![512, 128, 128]),
+        ] {
             let chunks = in_chunks(sql, (0..members).map(Value::from).collect(), bare);
             assert_eq!(chunks.iter().map(|(_, values)| values.len()).collect::<Vec<_>>(), sizes, "{members}");
         }

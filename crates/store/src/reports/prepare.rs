@@ -1,4 +1,7 @@
 //! Items made ready before the database is locked: hashes, packed bytes, JSON, parts. Pure.
+//!
+//! This is most of the work of storing, and needs no database: whoever takes in many items does it where
+//! they were read ([`PreparedItem::new`]), and then holds the packed bytes instead of the unpacked ones.
 
 use mailward_core::Finding;
 use mailward_core::tlsrpt::{Report, content_hash};
@@ -13,7 +16,9 @@ use crate::columns::{day_number, hash16, json, micros, number, trust_number};
 /// 16 bytes by which parts are found.
 pub(crate) type Key = [u8; 16];
 
-pub(crate) struct PreparedItem {
+/// An item made ready to be stored ([`crate::Store::insert_prepared`]).
+#[derive(Debug)]
+pub struct PreparedItem {
     pub(crate) hash: [u8; 32],
     pub(crate) deflated: i64,
     pub(crate) bytes: Vec<u8>,
@@ -31,6 +36,7 @@ pub(crate) struct PreparedItem {
     pub(crate) follows: bool,
 }
 
+#[derive(Debug)]
 pub(crate) struct PreparedReport {
     pub(crate) report_id: String,
     pub(crate) organization: String,
@@ -45,6 +51,7 @@ pub(crate) struct PreparedReport {
     pub(crate) parts: Vec<PreparedPart>,
 }
 
+#[derive(Debug)]
 pub(crate) struct PreparedPart {
     pub(crate) part: Part,
     /// (submitter, report-id or content, domain, start): one of these is current.
@@ -53,33 +60,51 @@ pub(crate) struct PreparedPart {
     pub(crate) content: Key,
 }
 
-pub(crate) fn prepare(item: &IncomingItem) -> Result<PreparedItem> {
-    let (deflated, bytes) = pack(&item.raw);
-    let submitter = item.submitter.trim().to_lowercase();
-    let (quarantined, reports) = match &item.content {
-        Content::Quarantined => (true, Vec::new()),
-        Content::Reports(reports) => {
-            let prepared =
-                reports.iter().map(|(report, findings)| prepare_report(&submitter, report, findings));
-            (false, prepared.collect::<Result<_>>()?)
-        }
-    };
-    Ok(PreparedItem {
-        hash: Sha256::digest(&item.raw).into(),
-        deflated,
-        bytes,
-        size: number(item.raw.len() as u64),
-        received_at: micros(item.received_at),
-        source: item.source.clone(),
-        origin: item.origin.clone(),
-        trust: trust_number(item.trust),
-        dkim: item.dkim.as_ref().map(json).transpose()?,
-        submitter,
-        quarantined,
-        findings: json(&item.findings)?,
-        reports,
-        follows: true,
-    })
+impl PreparedItem {
+    /// Hashes, packs and boils an item down.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::Corrupt`] when something in it cannot be written as JSON, which nothing that
+    /// was read from JSON is.
+    pub fn new(item: &IncomingItem) -> Result<Self> {
+        let hash = Sha256::digest(&item.raw).into();
+        let size = number(item.raw.len() as u64);
+        let submitter = item.submitter.trim().to_lowercase();
+        let (quarantined, reports) = match &item.content {
+            Content::Quarantined => (true, Vec::new()),
+            Content::Reports(reports) => {
+                let prepared =
+                    reports.iter().map(|(report, findings)| prepare_report(&submitter, report, findings));
+                (false, prepared.collect::<Result<_>>()?)
+            }
+        };
+        let (deflated, bytes) = pack(&item.raw);
+        Ok(Self {
+            hash,
+            deflated,
+            bytes,
+            size,
+            received_at: micros(item.received_at),
+            source: item.source.clone(),
+            origin: item.origin.clone(),
+            trust: trust_number(item.trust),
+            dkim: item.dkim.as_ref().map(json).transpose()?,
+            submitter,
+            quarantined,
+            findings: json(&item.findings)?,
+            reports,
+            follows: true,
+        })
+    }
+
+    /// About as many bytes as it takes in memory.
+    pub fn weight(&self) -> usize {
+        let reports = self.reports.iter().map(|report| {
+            let failures: usize = report.parts.iter().map(|part| part.part.failures.len()).sum();
+            report.body.len() + report.findings.len() + report.domains.len() + 256 * failures
+        });
+        self.bytes.len() + self.findings.len() + self.origin.len() + reports.sum::<usize>() + 1024
+    }
 }
 
 fn prepare_report(submitter: &str, report: &Report, findings: &[Finding]) -> Result<PreparedReport> {

@@ -1,6 +1,7 @@
 //! Carries a plan out: new rows first, then changes of old ones, then the sums.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::take;
 
 use super::lookup::stored_shares;
 use super::plan::{ItemChange, Plan};
@@ -99,7 +100,7 @@ statements! {
 pub(crate) async fn carry_out(
     write: &mut Write,
     plan: &Plan,
-    prepared: &[PreparedItem],
+    prepared: &mut [PreparedItem],
     numbers: &mut Numbers,
 ) -> Result<()> {
     write_items(write, plan, prepared).await?;
@@ -139,23 +140,24 @@ pub(crate) async fn carry_out(
     write_sums(write, sums).await
 }
 
-async fn write_items(write: &mut Write, plan: &Plan, prepared: &[PreparedItem]) -> Result<()> {
+/// Long columns are moved out of what was prepared, not copied.
+async fn write_items(write: &mut Write, plan: &Plan, prepared: &mut [PreparedItem]) -> Result<()> {
     let (mut items, mut bytes) = (Vec::new(), Vec::new());
-    for (item, (number, change)) in prepared.iter().zip(&plan.items) {
+    for (item, (number, change)) in prepared.iter_mut().zip(&plan.items) {
         if *change == ItemChange::Insert {
             items.push([
                 (*number).into(),
                 item.hash.as_slice().into(),
                 item.received_at.into(),
                 item.source.as_str().into(),
-                item.origin.as_str().into(),
+                take(&mut item.origin).into(),
                 item.trust.into(),
-                item.dkim.as_deref().into(),
+                item.dkim.take().into(),
                 i64::from(item.quarantined).into(),
                 item.size.into(),
-                item.findings.as_str().into(),
+                take(&mut item.findings).into(),
             ]);
-            bytes.push([(*number).into(), item.deflated.into(), item.bytes.as_slice().into()]);
+            bytes.push([(*number).into(), item.deflated.into(), take(&mut item.bytes).into()]);
         }
     }
     write.run_rows(ADD_ITEMS, items).await?;
@@ -175,7 +177,7 @@ async fn write_items(write: &mut Write, plan: &Plan, prepared: &[PreparedItem]) 
     Ok(())
 }
 
-async fn write_reports(write: &mut Write, plan: &Plan, prepared: &[PreparedItem]) -> Result<()> {
+async fn write_reports(write: &mut Write, plan: &Plan, prepared: &mut [PreparedItem]) -> Result<()> {
     let new: BTreeSet<i64> = plan.reports.iter().map(|report| report.number).collect();
     let mut current: BTreeSet<i64> = BTreeSet::new();
     let mut submitters: HashMap<i64, i64> = HashMap::new();
@@ -202,8 +204,8 @@ async fn write_reports(write: &mut Write, plan: &Plan, prepared: &[PreparedItem]
     }
     let mut reports = Vec::new();
     for new in &plan.reports {
-        let item = &prepared[new.item_at];
-        let report = &item.reports[new.report_at];
+        let item = &mut prepared[new.item_at];
+        let report = &mut item.reports[new.report_at];
         let (trust, item_number) =
             plan.raised.get(&new.number).copied().unwrap_or((item.trust, plan.items[new.item_at].0));
         reports.push([
@@ -219,11 +221,11 @@ async fn write_reports(write: &mut Write, plan: &Plan, prepared: &[PreparedItem]
             trust.into(),
             i64::from(!current.contains(&new.number)).into(),
             item.source.as_str().into(),
-            report.organization.as_str().into(),
-            report.report_id.as_str().into(),
-            report.domains.as_str().into(),
-            report.findings.as_str().into(),
-            report.body.as_str().into(),
+            take(&mut report.organization).into(),
+            take(&mut report.report_id).into(),
+            take(&mut report.domains).into(),
+            take(&mut report.findings).into(),
+            take(&mut report.body).into(),
         ]);
     }
     write.run_rows(ADD_REPORTS, reports).await?;

@@ -83,7 +83,7 @@ fn with_short_header(bytes: &[u8]) -> Vec<u8> {
     let mut short = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     let mut keep = false;
-    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+    while let Some(end) = memchr::memchr(b'\n', rest) {
         let (line, behind) = rest.split_at(end + 1);
         if matches!(line, b"\n" | b"\r\n") {
             break;

@@ -1,14 +1,16 @@
 //! The items below a path, one after the other, never more than one in memory.
 
-use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::mbox::Mbox;
 
 /// Folders inside folders.
 const DEPTH: usize = 32;
+/// Bytes read before a file is known to be a mbox, which may be of any size.
+const START: u64 = 16 << 10;
 
 /// One item found.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,67 +27,84 @@ pub(super) struct Found {
 
 /// Walks depth first, names in order.
 pub(super) struct Walk {
+    /// Where it begins.
+    start: Option<PathBuf>,
     /// What is left of each folder entered.
-    waiting: Vec<VecDeque<PathBuf>>,
+    waiting: Vec<Folder>,
     limit: usize,
     mbox: Option<(String, Mbox<BufReader<File>>)>,
+}
+
+/// Names that are left of a folder. Only names: the path in front of them is the same for all, and there may
+/// be millions.
+struct Folder {
+    path: PathBuf,
+    names: std::vec::IntoIter<Box<OsStr>>,
 }
 
 impl Walk {
     /// Items of more than `limit` bytes are cut one byte behind it: the parser says what is wrong.
     pub(super) fn new(path: &Path, limit: usize) -> Self {
-        Self { waiting: vec![VecDeque::from([path.to_owned()])], limit, mbox: None }
+        Self { start: Some(path.to_owned()), waiting: Vec::new(), limit, mbox: None }
     }
 
     fn next_path(&mut self) -> Option<PathBuf> {
+        if let Some(start) = self.start.take() {
+            return Some(start);
+        }
         loop {
-            let path = match self.waiting.last_mut()?.pop_front() {
-                Some(path) => path,
-                None => {
-                    self.waiting.pop();
-                    continue;
-                }
+            let folder = self.waiting.last_mut()?;
+            match folder.names.next() {
+                Some(name) => return Some(folder.path.join(&*name)),
+                None => self.waiting.pop(),
             };
-            return Some(path);
         }
     }
 
     /// Goes into a folder; a folder that cannot be read is an item that cannot.
     fn enter(&mut self, path: &Path) -> Option<Found> {
-        if self.waiting.len() > DEPTH {
+        if self.waiting.len() >= DEPTH {
             return Some(refused(path, format!("the folders are nested deeper than {DEPTH}")));
         }
-        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let mut paths: Vec<PathBuf> = match entries {
-            Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
             Err(error) => return Some(refused(path, error.to_string())),
         };
         let is_maildir = ["cur", "new", "tmp"].iter().all(|name| path.join(name).is_dir());
-        paths.retain(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let mail_folder = is_maildir && path.is_dir();
+        let mut names: Vec<Box<OsStr>> = Vec::new();
+        for entry in entries {
+            let name = match entry {
+                Ok(entry) => entry.file_name(),
+                Err(error) => return Some(refused(path, error.to_string())),
+            };
+            let mail_folder = is_maildir && path.join(&name).is_dir();
             // Mails in `tmp` are being written; `.Folder` is a folder of a maildir.
-            let hidden = name.starts_with('.') && !mail_folder;
+            let hidden = name.as_encoded_bytes().starts_with(b".") && !mail_folder;
             let being_written = is_maildir && name == "tmp";
-            !hidden && !being_written
-        });
-        paths.sort();
-        self.waiting.push(paths.into());
+            if !hidden && !being_written {
+                names.push(name.into_boxed_os_str());
+            }
+        }
+        names.sort_unstable();
+        self.waiting.push(Folder { path: path.to_owned(), names: names.into_iter() });
         None
     }
 
-    fn open(&mut self, path: &Path) -> Option<Found> {
+    fn open(&mut self, path: &Path, size: u64) -> Option<Found> {
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) => return Some(refused(path, error.to_string())),
         };
-        let size = file.metadata().map(|meta| meta.len()).unwrap_or_default();
-        let mut start = Vec::new();
-        if let Err(error) = file.by_ref().take(5).read_to_end(&mut start) {
+        let limit = self.limit as u64 + 1;
+        // Room for the file, and to see that it ends.
+        let expected = size.saturating_add(64).min(limit);
+        let mut content = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        let start = START.min(limit);
+        if let Err(error) = file.by_ref().take(start).read_to_end(&mut content) {
             return Some(refused(path, error.to_string()));
         }
-        if start == b"From " {
-            let whole = File::open(path).map(|file| Mbox::new(BufReader::new(file), self.limit));
+        if content.starts_with(b"From ") {
+            let whole = file.rewind().map(|()| Mbox::new(BufReader::new(file), self.limit));
             return match whole {
                 Ok(mbox) => {
                     self.mbox = Some((path.display().to_string(), mbox));
@@ -94,9 +113,9 @@ impl Walk {
                 Err(error) => Some(refused(path, error.to_string())),
             };
         }
-        let mut content = start;
-        let rest = (self.limit + 1).saturating_sub(content.len()) as u64;
-        let read = file.take(rest).read_to_end(&mut content);
+        let begun = content.len() as u64;
+        let rest = limit.saturating_sub(begun);
+        let read = if begun < start { Ok(0) } else { file.take(rest).read_to_end(&mut content) };
         Some(Found {
             origin: path.display().to_string(),
             file_name: path.file_name().map(|name| name.to_string_lossy().into_owned()),
@@ -129,7 +148,7 @@ impl Iterator for Walk {
             let found = if meta.is_dir() {
                 self.enter(&path)
             } else if meta.is_file() {
-                self.open(&path)
+                self.open(&path, meta.len())
             } else {
                 Some(refused(&path, "it is no file".to_owned()))
             };
