@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::host::HostState;
 use super::next_hop::NextHopFacts;
 use crate::MxHost;
+use crate::dns::{DnsError, DnssecStatus};
 
 /// The longest a decision by DNS may be believed, in seconds.
 pub const LONGEST_TTL: u32 = 3600;
@@ -108,18 +109,25 @@ pub(super) enum Lead {
 impl Lead {
     /// Reads the facts; `states` are those of the hosts, in their order.
     pub(super) fn of(facts: &NextHopFacts, states: &[HostState]) -> Self {
-        if let Err(why) = &facts.mx {
-            return Self::MxFailed(why.to_string());
+        let mx = match &facts.mx {
+            Ok(mx) => mx,
+            Err(why) => return Self::MxFailed(why.to_string()),
+        };
+        // RFC 7672 §2.1.1: what could not be determined counts as an error.
+        if matches!(mx.status, DnssecStatus::Bogus | DnssecStatus::Indeterminate) {
+            return Self::MxFailed(DnsError::Bogus(None).to_string());
         }
         if facts.is_null_mx() {
             return Self::NullMx;
         }
-        let failed = |s: &HostState| matches!(s, HostState::Unreachable(_));
-        let reachable: Vec<&HostState> = states.iter().filter(|s| !failed(s)).collect();
-        let first = states.iter().find_map(|s| match s {
+        // A host without an address takes no mail: it neither weakens nor saves anything.
+        let judged = || states.iter().filter(|s| !matches!(s, HostState::NoAddress));
+        let first = judged().find_map(|s| match s {
             HostState::Unreachable(why) => Some(why.to_string()),
             _ => None,
         });
+        let reachable: Vec<&HostState> =
+            judged().filter(|s| !matches!(s, HostState::Unreachable(_))).collect();
         match first {
             Some(why) if reachable.is_empty() => Self::HostsFailed(why),
             first => Self::Certain { dane: dane(facts, &reachable), some_failed: first.is_some() },
@@ -127,18 +135,14 @@ impl Lead {
     }
 }
 
-fn dane(facts: &NextHopFacts, reachable: &[&HostState]) -> DaneBranch {
-    // A host without an address takes no mail, so it weakens nothing.
-    let mut hosts = reachable.iter().filter(|s| !matches!(s, HostState::NoAddress)).peekable();
-    let some = hosts.peek().is_some();
-    let hosts: Vec<&&HostState> = hosts.collect();
+fn dane(facts: &NextHopFacts, hosts: &[&HostState]) -> DaneBranch {
     let usable = hosts.iter().filter(|s| matches!(s, HostState::Dane)).count();
-    match () {
-        () if usable == 0 && hosts.iter().any(|s| s.has_tlsa()) => DaneBranch::Unusable,
-        () if usable == 0 || !some => DaneBranch::Absent,
+    match usable {
+        0 if hosts.iter().any(|s| s.has_tlsa()) => DaneBranch::Unusable,
+        0 => DaneBranch::Absent,
         // RFC 7672 §2.2.1, reading A16: who may lie about the hosts may lie about their security.
-        () if !facts.mx_is_secure() => DaneBranch::Half,
-        () if usable == hosts.len() => DaneBranch::Full,
-        () => DaneBranch::Partial,
+        _ if !facts.mx_is_secure() => DaneBranch::Half,
+        _ if usable == hosts.len() => DaneBranch::Full,
+        _ => DaneBranch::Partial,
     }
 }

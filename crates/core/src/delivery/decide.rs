@@ -3,14 +3,17 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::branch::{Branch, DaneBranch, Lead};
-use super::host::{HostRequirement, HostState};
+use super::host::HostState;
 use super::next_hop::NextHopFacts;
 use super::operator::{OnDnsFailure, Override, Require};
-use super::policy::{DeliveryPolicy, HostDecision, Level};
+use super::policy::{DeliveryPolicy, Level};
 use super::reason::Reason;
 use crate::MxHost;
 use crate::mta_sts::cache::NoPolicy;
-use crate::mta_sts::{Mode, MxPattern, StsPolicy};
+use crate::mta_sts::{Mode, StsPolicy};
+
+mod hosts;
+mod names;
 
 /// How long an answer stands that only says that the DNS fails.
 const FAILURE: SignedDuration = SignedDuration::from_secs(60);
@@ -35,29 +38,25 @@ pub type Sts<'a> = Result<&'a StsPolicy, &'a NoPolicy>;
 
 /// Decides what holds for a next hop.
 pub fn decide(known: &Known<'_>, now: Timestamp) -> DeliveryPolicy {
-    let over = known.over.filter(|o| o.holds(now));
-    if let Some(decided) = over.and_then(|o| by_word_alone(o, now)) {
+    let states: Vec<HostState> = known.facts.hosts.iter().map(HostState::of).collect();
+    let over = known.over.filter(|over| over.holds(now));
+    let mut case = Case { known, over, states: &states, reasons: Vec::new(), basis: Basis::Facts };
+    if let Some(mut decided) = over.and_then(|over| by_word_alone(over, now)) {
+        decided.hosts = case.hosts(decided.level);
         return decided;
     }
-    let states: Vec<HostState> = known.facts.hosts.iter().map(HostState::of).collect();
-    let lead = Lead::of(known.facts, &states);
-    let mut case = Case { known, states: &states, reasons: Vec::new(), mx: None };
-    let (level, branch) = match over {
-        // `by_word_alone` has answered for every other word.
-        Some(over) => case.required_sts(over, &lead, now),
-        None => case.by_lead(&lead, now),
-    };
-    let valid_until = branch
-        .as_ref()
-        .map_or_else(|| now.checked_add(FAILURE).unwrap_or(Timestamp::MAX), Branch::valid_until);
+    let (level, branch) = case.level(now);
     let names = if level == Level::Secure { case.names() } else { Vec::new() };
     if level == Level::Secure && names.is_empty() {
         case.reasons.push(Reason::StsNoHost);
     }
+    let lasting = branch.as_ref().filter(|_| level != Level::Defer);
+    let valid_until = lasting.map_or_else(|| later(now, FAILURE), Branch::valid_until);
     DeliveryPolicy {
         level,
         hosts: case.hosts(level),
         names,
+        names_alone: level == Level::Secure && case.leaves_out_a_host(),
         sts: known.sts.ok().filter(|p| p.mode != Mode::None).cloned(),
         branch,
         reasons: case.reasons,
@@ -73,11 +72,12 @@ pub fn by_word_alone(over: &Override, now: Timestamp) -> Option<DeliveryPolicy> 
         Require::None => Level::May,
         Require::Sts => return None,
     };
-    let hour = now.checked_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    let hour = later(now, SignedDuration::from_hours(1));
     Some(DeliveryPolicy {
         level,
         hosts: Vec::new(),
         names: Vec::new(),
+        names_alone: false,
         sts: None,
         branch: None,
         reasons: vec![Reason::Override(over.require, over.reason.clone())],
@@ -85,37 +85,68 @@ pub fn by_word_alone(over: &Override, now: Timestamp) -> Option<DeliveryPolicy> 
     })
 }
 
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
 /// A decision on its way.
 struct Case<'a> {
     known: &'a Known<'a>,
+    /// The operator's word that holds.
+    over: Option<&'a Override>,
+    /// Of the hosts, in their order.
     states: &'a [HostState],
     reasons: Vec<Reason>,
-    /// The MX hosts of the last known answer, where the MX lookup failed.
-    mx: Option<&'a [MxHost]>,
+    basis: Basis<'a>,
 }
 
-impl Case<'_> {
-    fn by_lead(&mut self, lead: &Lead, now: Timestamp) -> (Level, Option<Branch>) {
-        match lead {
+/// What the decision rests on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Basis<'a> {
+    /// What the DNS says now.
+    Facts,
+    /// What it said last, with the MX hosts of then.
+    LastKnown(&'a [MxHost]),
+    /// Nothing: the operator lets mail go when the DNS fails.
+    Open,
+}
+
+/// What MTA-STS asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// Nothing.
+    Nothing,
+    /// The policy.
+    Policy,
+    /// Nobody knows, and mail shall wait until somebody does (reading A10, `defer`).
+    Unknown,
+}
+
+impl<'a> Case<'a> {
+    fn level(&mut self, now: Timestamp) -> (Level, Option<Branch>) {
+        if let Some(over) = self.over {
+            self.reasons.push(Reason::Override(over.require, over.reason.clone()));
+        }
+        let (level, branch) = match Lead::of(self.known.facts, self.states) {
             Lead::NullMx => {
                 self.reasons.push(Reason::NullMx);
-                (Level::NoDemand, Some(self.branch(DaneBranch::Absent, now)))
+                return (Level::NoDemand, Some(self.branch(DaneBranch::Absent, now)));
             }
             Lead::Certain { dane, some_failed } => {
-                if *some_failed {
+                if some_failed {
                     self.reasons.push(Reason::SomeHostsFailed);
                 }
-                (self.by_dane(*dane, *some_failed), Some(self.branch(*dane, now)))
+                (self.by_dane(dane, some_failed), Some(self.branch(dane, now)))
             }
-            Lead::MxFailed(why) => {
-                self.reasons.push(Reason::MxFailed(why.clone()));
-                (self.without_dns(now), None)
-            }
-            Lead::HostsFailed(why) => {
-                self.reasons.push(Reason::HostsFailed(why.clone()));
-                (self.without_dns(now), None)
-            }
+            Lead::MxFailed(why) => (self.without_dns(Reason::MxFailed(why), now), None),
+            Lead::HostsFailed(why) => (self.without_dns(Reason::HostsFailed(why), now), None),
+        };
+        // The override that is left asks for MTA-STS.
+        if self.over.is_some() && self.policy().is_none() {
+            self.reasons.push(Reason::RequiredAbsent(Require::Sts));
+            return (Level::Defer, branch);
         }
+        (level, branch)
     }
 
     fn branch(&self, dane: DaneBranch, now: Timestamp) -> Branch {
@@ -137,145 +168,71 @@ impl Case<'_> {
             DaneBranch::Unusable => Reason::DaneUnusable,
             DaneBranch::Absent => Reason::NoDane,
         });
-        let enforced = self.sts_demand();
-        match (dane, enforced) {
-            // DANE outranks MTA-STS (RFC 8461 §2). A host whose lookup failed may be one without records:
-            // the MTA decides that for itself host by host, unless a policy forbids to do without.
-            (DaneBranch::Full, false) if some_failed => Level::Dane,
-            (DaneBranch::Full, _) | (DaneBranch::Partial, true) => Level::DaneOnly,
-            // Reading A15, A16: these records authenticate nobody for this domain, the policy does.
-            (DaneBranch::Half | DaneBranch::Unusable | DaneBranch::Absent, true) => Level::Secure,
-            (DaneBranch::Partial | DaneBranch::Half | DaneBranch::Unusable, false) => Level::Dane,
+        match (dane, self.sts_demand()) {
+            // A host whose lookup failed may be one without records: the MTA decides that for itself host
+            // by host, unless a policy forbids to do without.
+            (DaneBranch::Full, Demand::Nothing) if some_failed => Level::Dane,
+            // DANE outranks MTA-STS (RFC 8461 §2).
+            (DaneBranch::Full, _) | (DaneBranch::Partial, Demand::Policy | Demand::Unknown) => {
+                Level::DaneOnly
+            }
+            // Readings A15, A16: these records authenticate nobody for this domain, the policy does.
+            (DaneBranch::Half | DaneBranch::Unusable | DaneBranch::Absent, Demand::Policy) => Level::Secure,
+            (DaneBranch::Half | DaneBranch::Unusable | DaneBranch::Absent, Demand::Unknown) => Level::Defer,
+            (DaneBranch::Partial | DaneBranch::Half | DaneBranch::Unusable, Demand::Nothing) => Level::Dane,
             // The MTA must not use the host whose TLSA lookup failed (RFC 7672 §2.1.2).
-            (DaneBranch::Absent, false) if some_failed => Level::Dane,
-            (DaneBranch::Absent, false) => Level::NoDemand,
+            (DaneBranch::Absent, Demand::Nothing) if some_failed => Level::Dane,
+            (DaneBranch::Absent, Demand::Nothing) => Level::NoDemand,
         }
     }
 
-    /// Notes what MTA-STS says, and whether it is enforced.
-    fn sts_demand(&mut self) -> bool {
-        let (reason, enforced) = match self.known.sts {
-            Ok(policy) => match policy.mode {
-                Mode::Enforce => (Reason::StsEnforce, true),
-                Mode::Testing => (Reason::StsTesting, false),
-                Mode::None => (Reason::NoSts(NoPolicy::ModeNone.as_str().to_owned()), false),
-            },
-            Err(why) => (Reason::NoSts(why.as_str().to_owned()), false),
+    /// The policy that asks for something. The operator may require that one in testing mode does.
+    fn policy(&self) -> Option<&'a StsPolicy> {
+        let policy = self.known.sts.ok()?;
+        let counts = match policy.mode {
+            Mode::Enforce => true,
+            Mode::Testing => self.over.is_some(),
+            Mode::None => false,
         };
-        self.reasons.push(reason);
-        enforced
+        counts.then_some(policy)
     }
 
-    /// The DNS cannot say whether DANE applies (RFC 7672 §2.1.2; reading A10).
-    fn without_dns(&mut self, now: Timestamp) -> Level {
+    /// Notes what MTA-STS says, and what it asks for.
+    fn sts_demand(&mut self) -> Demand {
+        let (reason, demand) = match self.known.sts {
+            Ok(_) if self.policy().is_some() => (Reason::StsEnforce, Demand::Policy),
+            Ok(policy) if policy.mode == Mode::Testing => (Reason::StsTesting, Demand::Nothing),
+            Ok(_) => (Reason::NoSts(NoPolicy::ModeNone.as_str().to_owned()), Demand::Nothing),
+            Err(why @ NoPolicy::DnsUnavailable(_)) if self.known.on_dns_failure == OnDnsFailure::Defer => {
+                (Reason::StsFailed(why.sentence()), Demand::Unknown)
+            }
+            // RFC 8461 §3.3: without a policy mail is delivered.
+            Err(why) => (Reason::NoSts(why.as_str().to_owned()), Demand::Nothing),
+        };
+        self.reasons.push(reason);
+        demand
+    }
+
+    /// The DNS cannot say whether DANE applies (RFC 7672 §2.1.2).
+    fn without_dns(&mut self, why: Reason, now: Timestamp) -> Level {
+        self.reasons.push(why);
         match self.known.on_dns_failure {
             OnDnsFailure::LastKnown => match self.known.last.filter(|last| last.stands_in(now)) {
                 Some(last) => {
                     self.reasons.push(Reason::LastKnown(last.dane));
-                    self.mx = Some(&last.mx);
+                    self.basis = Basis::LastKnown(&last.mx);
                     self.by_dane(last.dane, false)
                 }
                 None => Level::Defer,
             },
             OnDnsFailure::Defer => Level::Defer,
-            OnDnsFailure::Open => match self.sts_demand() {
-                true => Level::Secure,
-                false => Level::NoDemand,
-            },
-        }
-    }
-
-    /// The operator requires MTA-STS: a policy in testing mode counts as one that enforces.
-    fn required_sts(&mut self, over: &Override, lead: &Lead, now: Timestamp) -> (Level, Option<Branch>) {
-        self.reasons.push(Reason::Override(over.require, over.reason.clone()));
-        let branch = match lead {
-            Lead::Certain { dane, .. } => Some(self.branch(*dane, now)),
-            _ => None,
-        };
-        self.mx = self.known.last.filter(|last| last.stands_in(now)).map(|last| last.mx.as_slice());
-        match self.known.sts {
-            Ok(policy) if policy.mode != Mode::None => (Level::Secure, branch),
-            _ => {
-                self.reasons.push(Reason::RequiredAbsent(Require::Sts));
-                (Level::Defer, branch)
+            OnDnsFailure::Open => {
+                self.basis = Basis::Open;
+                match self.sts_demand() {
+                    Demand::Policy => Level::Secure,
+                    Demand::Nothing | Demand::Unknown => Level::NoDemand,
+                }
             }
         }
     }
-
-    /// The names a certificate may bear: MX hosts that the policy allows and that can be judged.
-    fn names(&self) -> Vec<String> {
-        let Ok(policy) = self.known.sts else { return Vec::new() };
-        let allowed = |host: &MxHost| policy.matching(host).is_some();
-        let mut names: Vec<String> = match (&self.known.facts.mx, self.mx) {
-            (Ok(_), _) => {
-                let hosts = self.known.facts.hosts.iter().zip(self.states);
-                hosts
-                    .filter(|(h, state)| allowed(&h.host) && !matches!(state, HostState::Unreachable(_)))
-                    .map(|(h, _)| h.host.to_string())
-                    .collect()
-            }
-            (Err(_), Some(mx)) => mx.iter().filter(|h| allowed(h)).map(ToString::to_string).collect(),
-            // Nobody knows the hosts: the names as published; a star stands for nothing certain. Digits
-            // are a Domain by the grammar that no certificate bears (reading B3).
-            (Err(_), None) => policy
-                .mx
-                .iter()
-                .filter_map(|pattern| match pattern {
-                    MxPattern::Exact(name) if !is_address(name.as_str()) => Some(name.to_string()),
-                    _ => None,
-                })
-                .collect(),
-        };
-        let mut seen = std::collections::HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        names
-    }
-
-    fn hosts(&self, level: Level) -> Vec<HostDecision> {
-        let hosts = self.known.facts.hosts.iter().zip(self.states);
-        hosts.map(|(h, state)| self.host(level, &h.host, state)).collect()
-    }
-
-    fn host(&self, level: Level, host: &MxHost, state: &HostState) -> HostDecision {
-        use HostRequirement as Must;
-        let (requirement, why) = match (level, state) {
-            (_, HostState::Unreachable(why)) => (Must::Unreachable, why.to_string()),
-            (Level::DaneOnly | Level::Dane, HostState::Dane) => {
-                (Must::Dane, "it has usable TLSA records".to_owned())
-            }
-            (Level::DaneOnly, _) => {
-                (Must::NotAllowed, "it has no usable TLSA record, and the others have".to_owned())
-            }
-            (Level::Dane, HostState::DaneUnusable) => {
-                (Must::Tls, "its TLSA records cannot be used: they demand TLS only".to_owned())
-            }
-            (Level::Secure, _) => self.host_by_policy(host),
-            (Level::Encrypt, _) => (Must::Tls, "the operator requires TLS".to_owned()),
-            (Level::Dane | Level::NoDemand | Level::May, _) => (Must::Opportunistic, self.no_demand(host)),
-            (Level::Defer, _) => (Must::Unreachable, "mail waits".to_owned()),
-        };
-        let allowed = !matches!(requirement, Must::NotAllowed | Must::Unreachable);
-        HostDecision { host: host.clone(), allowed, requirement, why }
-    }
-
-    fn host_by_policy(&self, host: &MxHost) -> (HostRequirement, String) {
-        match self.known.sts.ok().and_then(|policy| policy.matching(host)) {
-            Some(pattern) => (HostRequirement::MtaSts, format!("it matches {pattern}")),
-            None => (HostRequirement::NotAllowed, "no pattern of the policy matches it".to_owned()),
-        }
-    }
-
-    fn no_demand(&self, host: &MxHost) -> String {
-        match self.known.sts {
-            Ok(policy) if policy.mode == Mode::Testing => match policy.matching(host) {
-                Some(pattern) => format!("it matches {pattern}; failures are reported"),
-                None => "no pattern of the policy matches it; that is reported".to_owned(),
-            },
-            _ => "no policy asks for more".to_owned(),
-        }
-    }
-}
-
-fn is_address(name: &str) -> bool {
-    name.parse::<std::net::Ipv4Addr>().is_ok()
 }

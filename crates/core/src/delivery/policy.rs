@@ -39,6 +39,10 @@ pub struct DeliveryPolicy {
     /// At [`Level::Secure`]: the names that the certificate may bear and the host may have, lower case, in
     /// MX order, each once. Empty when the policy allows none of the hosts.
     pub names: Vec<String>,
+    /// At [`Level::Secure`]: whether the names are all that an MTA may go by, since the policy allows a host
+    /// that is not among them: a lookup of it failed. By the patterns an MTA would use it, and MTA-STS would
+    /// open what DANE may forbid (RFC 8461 §2).
+    pub names_alone: bool,
     /// The MTA-STS policy in force, also in testing mode.
     pub sts: Option<StsPolicy>,
     /// Where the DNS led, if it was certain: to be kept.
@@ -67,6 +71,8 @@ impl DeliveryPolicy {
     pub fn decision(&self) -> &'static str {
         let mode = self.sts.as_ref().map(|policy| policy.mode);
         match self.level {
+            Level::Dane if self.is_without_tlsa() && mode == Some(Mode::Testing) => "mta-sts-testing",
+            Level::Dane if self.is_without_tlsa() => "opportunistic",
             Level::DaneOnly | Level::Dane => "dane",
             Level::Secure if self.names.is_empty() => "defer",
             Level::Secure => "mta-sts-enforce",
@@ -74,6 +80,11 @@ impl DeliveryPolicy {
             Level::NoDemand | Level::Encrypt | Level::May => "opportunistic",
             Level::Defer => "defer",
         }
+    }
+
+    /// Whether [`Level::Dane`] was chosen only so that the MTA leaves out the host whose lookup failed.
+    fn is_without_tlsa(&self) -> bool {
+        self.branch.as_ref().is_some_and(|branch| branch.dane == super::branch::DaneBranch::Absent)
     }
 
     /// Why mail waits, in one line of ASCII: for [`Level::Defer`].

@@ -39,6 +39,8 @@ pub enum Reason {
     StsTesting,
     /// No MTA-STS policy; holds the word of [`NoPolicy::as_str`].
     NoSts(String),
+    /// Whether there is an MTA-STS policy could not be found out, and mail shall wait for that.
+    StsFailed(String),
     /// The operator asks for what the domain does not have.
     RequiredAbsent(Require),
 }
@@ -71,11 +73,14 @@ impl Reason {
             Self::StsEnforce => {
                 "the MTA-STS policy is enforced: only its hosts, with a trusted certificate".to_owned()
             }
-            Self::StsNoHost => "no MX host matches the MTA-STS policy: mail waits".to_owned(),
+            Self::StsNoHost => {
+                "no MX host that can be judged matches the MTA-STS policy: mail waits".to_owned()
+            }
             Self::StsTesting => {
                 "the MTA-STS policy is in testing mode: failures are only reported".to_owned()
             }
             Self::NoSts(word) => format!("no MTA-STS policy applies ({word})"),
+            Self::StsFailed(why) => format!("{why}; the operator lets mail wait then"),
             Self::RequiredAbsent(require) => {
                 format!("the operator requires {}, and the domain does not have it", require.as_str())
             }
@@ -100,13 +105,17 @@ impl Reason {
             Self::StsNoHost => "sts-no-host",
             Self::StsTesting => "sts-testing",
             Self::NoSts(_) => "no-sts",
+            Self::StsFailed(_) => "sts-failed",
             Self::RequiredAbsent(_) => "required-absent",
         }
     }
 
     /// What it says of mail that waits, if it is a cause of that.
     pub(super) fn failure(&self) -> Option<String> {
-        matches!(self, Self::MxFailed(_) | Self::HostsFailed(_) | Self::RequiredAbsent(_))
-            .then(|| self.sentence())
+        let is_cause = matches!(
+            self,
+            Self::MxFailed(_) | Self::HostsFailed(_) | Self::StsFailed(_) | Self::RequiredAbsent(_)
+        );
+        is_cause.then(|| self.sentence())
     }
 }

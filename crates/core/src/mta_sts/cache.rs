@@ -6,10 +6,15 @@
 //!
 //! The golden rule: absence, failure and nonsense never clear a live policy; only its age does
 //! (RFC 8461 §3.1, §3.3; readings A10, A11).
+//!
+//! Clocks jump. What lies in the future was noted before a jump back: a policy is kept then, since its
+//! loss would be a downgrade, but the record is looked at and the policy fetched again; a failure that
+//! lies in the future is forgotten.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::policy::MAX_AGE_LIMIT;
 use super::{Mode, PolicyError, RecordError, StsPolicy};
 use crate::dns::DnsError;
 use crate::facts::FetchCause;
@@ -17,6 +22,10 @@ use crate::tlsrpt::ResultType;
 
 /// Seconds before the same id is fetched again after a failure (RFC 8461 §3.3).
 pub const RETRY_SAME_ID: SignedDuration = SignedDuration::from_secs(300);
+
+/// Between two fetches from one domain whose id is another each time: whoever makes up ids must not make
+/// us fetch at every question.
+pub const BETWEEN_FETCHES: SignedDuration = SignedDuration::from_secs(60);
 
 /// After this a policy is fetched again whatever its id (RFC 8461 §3.3, §10.2).
 pub const REFRESH: SignedDuration = SignedDuration::from_hours(24);
@@ -35,16 +44,21 @@ pub struct CachedPolicy {
 }
 
 impl CachedPolicy {
-    /// The last moment at which the policy is in force.
+    /// The first moment at which the policy is no longer in force.
     pub fn expires_at(&self) -> Timestamp {
-        let age = SignedDuration::from_secs(i64::from(self.policy.max_age));
-        self.fetched_at.checked_add(age).unwrap_or(Timestamp::MAX)
+        expiry(&self.policy, self.fetched_at)
     }
 
     /// Whether the policy is in force. A clock that went back keeps policies.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at()
     }
+}
+
+fn expiry(policy: &StsPolicy, fetched_at: Timestamp) -> Timestamp {
+    // Reading A6; what an older version or another program stored may be more.
+    let age = SignedDuration::from_secs(policy.max_age.min(MAX_AGE_LIMIT).into());
+    fetched_at.checked_add(age).unwrap_or(Timestamp::MAX)
 }
 
 /// A fetch that failed, kept so that the same id is not asked for again at once.
@@ -191,9 +205,7 @@ pub fn step(known: Known<'_>, recheck: SignedDuration, now: Timestamp) -> Step {
     }
     match known.record {
         None => match live {
-            Some(cached) if now.duration_since(cached.record_seen_at) < recheck => {
-                serve(cached, Freshness::Fresh)
-            }
+            Some(cached) if within(cached.record_seen_at, recheck, now) => serve(cached, Freshness::Fresh),
             _ => Step::AskRecord,
         },
         // RFC 8461 §3.1: a missing record clears no cache.
@@ -205,25 +217,39 @@ pub fn step(known: Known<'_>, recheck: SignedDuration, now: Timestamp) -> Step {
 }
 
 fn announced(known: Known<'_>, live: Option<&CachedPolicy>, id: &str, now: Timestamp) -> Step {
-    if let Some(cached) = live.filter(|c| c.id == id && now.duration_since(c.fetched_at) < REFRESH) {
+    if let Some(cached) = live.filter(|c| c.id == id && within(c.fetched_at, REFRESH, now)) {
         return serve(cached, Freshness::Fresh);
     }
-    let held_back = known.failed.is_some_and(|f| {
-        f.id == id && (SignedDuration::ZERO..RETRY_SAME_ID).contains(&now.duration_since(f.at))
-    });
-    if held_back {
+    if known.failed.is_some_and(|f| f.id == id && within(f.at, RETRY_SAME_ID, now)) {
         return keep_or(live, NoPolicy::BackOff);
     }
+    let just_failed = known.failed.is_some_and(|f| within(f.at, BETWEEN_FETCHES, now));
+    let just_fetched = known.cached.filter(|c| c.id != id && within(c.fetched_at, BETWEEN_FETCHES, now));
+    if just_failed || just_fetched.is_some() {
+        // One that ran out within this minute is still the best that is known of an id made up since.
+        return keep_or(live.or(just_fetched), NoPolicy::BackOff);
+    }
     Step::FetchPolicy { id: id.to_owned() }
+}
+
+/// Whether `then` lies less than `span` back. What lies ahead of a clock that went back does not.
+fn within(then: Timestamp, span: SignedDuration, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..span).contains(&now.duration_since(then))
+}
+
+/// The policy that stands in where no policy is live and the record cannot be looked up: the last known,
+/// although it expired (reading A10, `policyd.on_dns_failure = "last-known"`). One that was not meant to
+/// be kept at all (max_age 0, reading A7) or says "none" stands for nothing.
+pub fn last_known<'a>(cached: Option<&'a CachedPolicy>, reason: &NoPolicy) -> Option<&'a StsPolicy> {
+    let policy = &cached.filter(|_| matches!(reason, NoPolicy::DnsUnavailable(_)))?.policy;
+    (policy.max_age > 0 && policy.mode != Mode::None).then_some(policy)
 }
 
 fn fetched_now(policy: &StsPolicy, now: Timestamp) -> Step {
     if policy.mode == Mode::None {
         return Step::NoPolicy(NoPolicy::ModeNone);
     }
-    let age = SignedDuration::from_secs(i64::from(policy.max_age));
-    let expires_at = now.checked_add(age).unwrap_or(Timestamp::MAX);
-    Step::Serve { policy: policy.clone(), freshness: Freshness::New, expires_at }
+    Step::Serve { policy: policy.clone(), freshness: Freshness::New, expires_at: expiry(policy, now) }
 }
 
 fn serve(cached: &CachedPolicy, freshness: Freshness) -> Step {
@@ -241,120 +267,4 @@ fn keep_or(live: Option<&CachedPolicy>, reason: NoPolicy) -> Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
-    }
-
-    fn policy(mode: Mode, max_age: u32) -> StsPolicy {
-        StsPolicy { mode, mx: vec!["a.example".parse().unwrap()], max_age, extensions: vec![] }
-    }
-
-    fn cached(mode: Mode) -> CachedPolicy {
-        CachedPolicy {
-            policy: policy(mode, 604_800),
-            id: "1".into(),
-            fetched_at: at(0),
-            record_seen_at: at(0),
-        }
-    }
-
-    fn word(step: &Step) -> String {
-        match step {
-            Step::Serve { freshness: Freshness::New, .. } => "new".into(),
-            Step::Serve { freshness: Freshness::Fresh, .. } => "fresh".into(),
-            Step::Serve { freshness: Freshness::Kept(why), .. } => format!("kept {}", why.as_str()),
-            Step::AskRecord => "ask".into(),
-            Step::FetchPolicy { id } => format!("fetch {id}"),
-            Step::NoPolicy(why) => why.as_str().into(),
-        }
-    }
-
-    #[test]
-    fn every_turn_has_its_step() {
-        let live = cached(Mode::Enforce);
-        let none = cached(Mode::None);
-        let same = Ok(Some("1".to_owned()));
-        let newer = Ok(Some("2".to_owned()));
-        let absent = Ok(None);
-        let silent = Err(RecordTrouble::Dns(DnsError::Timeout));
-        let broken = Err(RecordTrouble::Invalid(RecordError("two".into())));
-        let body = Ok(policy(Mode::Testing, 86_400));
-        let no_body = Err(FetchTrouble::Fetch(FetchCause::Status(404)));
-        let nonsense = Err(FetchTrouble::Invalid(PolicyError("x".into())));
-        let failed = FailedFetch { id: "2".into(), at: at(7_000) };
-        let (soon, later, day, dead) = (at(60), at(7_200), at(90_000), at(604_800));
-        let known = Known { cached: Some(&live), ..Known::default() };
-        let empty = Known::default();
-        for (name, known, now, expected) in [
-            ("fresh cache", known, soon, "fresh"),
-            ("record not seen for an hour", known, later, "ask"),
-            ("expired", known, dead, "ask"),
-            ("nothing known", empty, soon, "ask"),
-            ("same id", Known { record: Some(&same), ..known }, later, "fresh"),
-            ("same id after a day", Known { record: Some(&same), ..known }, day, "fetch 1"),
-            ("new id", Known { record: Some(&newer), ..known }, later, "fetch 2"),
-            (
-                "new id, failed just now",
-                Known { record: Some(&newer), failed: Some(&failed), ..known },
-                later,
-                "kept back-off",
-            ),
-            (
-                "new id, failed before",
-                Known { record: Some(&newer), failed: Some(&failed), ..known },
-                at(7_300),
-                "fetch 2",
-            ),
-            (
-                "failed, nothing cached",
-                Known { record: Some(&newer), failed: Some(&failed), ..empty },
-                later,
-                "back-off",
-            ),
-            ("record gone", Known { record: Some(&absent), ..known }, later, "kept no-record"),
-            ("record gone, expired", Known { record: Some(&absent), ..known }, dead, "no-record"),
-            ("two records", Known { record: Some(&broken), ..known }, later, "kept record-invalid"),
-            ("no answer", Known { record: Some(&silent), ..known }, later, "kept dns-unavailable"),
-            ("no answer, nothing cached", Known { record: Some(&silent), ..empty }, later, "dns-unavailable"),
-            ("fetched", Known { record: Some(&newer), fetched: Some(&body), ..known }, later, "new"),
-            (
-                "not fetched",
-                Known { record: Some(&newer), fetched: Some(&no_body), ..known },
-                later,
-                "kept fetch-failed",
-            ),
-            (
-                "nonsense",
-                Known { record: Some(&newer), fetched: Some(&nonsense), ..known },
-                later,
-                "kept policy-invalid",
-            ),
-            (
-                "nonsense, nothing cached",
-                Known { record: Some(&newer), fetched: Some(&nonsense), ..empty },
-                later,
-                "policy-invalid",
-            ),
-            ("mode none", Known { cached: Some(&none), ..empty }, soon, "mode-none"),
-            ("clock went back", known, at(-86_400), "fresh"),
-        ] {
-            assert_eq!(word(&step(known, HOUR, now)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn max_age_zero_serves_this_delivery_only() {
-        let fetched = Ok(policy(Mode::Enforce, 0));
-        let record = Ok(Some("1".to_owned()));
-        let known = Known { record: Some(&record), fetched: Some(&fetched), ..Known::default() };
-        match step(known, HOUR, at(0)) {
-            Step::Serve { expires_at, .. } => assert_eq!(expires_at, at(0)),
-            other => panic!("{other:?}"),
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,9 @@ pub fn render(domain: &PolicyDomain, policy: &DeliveryPolicy, body: Option<&[u8]
             let mut answer = Vec::new();
             secure(&policy.names.join(":"), &mut answer);
             if let (Map::TlsRpt, Some(sts)) = (map, &policy.sts) {
-                let patterns: Vec<String> = sts.mx.iter().map(ToString::to_string).collect();
+                // With patterns Postfix 3.10.5 and later go by these instead of the names.
+                let patterns = sts.mx.iter().filter(|_| !policy.names_alone);
+                let patterns: Vec<String> = patterns.map(ToString::to_string).collect();
                 let patterns = patterns.iter().map(String::as_str);
                 add_report_attributes(domain.as_str(), patterns, body.unwrap_or_default(), &mut answer);
             }
@@ -110,3 +112,6 @@ fn one_line(text: &str) -> String {
     let plain = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
     plain.take(LONGEST_REASON).collect()
 }
+
+#[cfg(test)]
+mod tests;

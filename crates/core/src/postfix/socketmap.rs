@@ -62,7 +62,7 @@ pub enum Question {
 pub enum NotADomain {
     /// A leading dot: policies are not inherited (RFC 8461 §3.4).
     Parent,
-    /// `[host]`: no MX lookup takes place, the operator chose the host.
+    /// `[host]`, `[address]`: no MX lookup takes place, the operator chose the host.
     Bracketed,
     /// An address.
     Address,
@@ -90,8 +90,15 @@ impl Question {
     }
 }
 
+/// The longest key that can be a domain: 253 characters of up to four bytes, and a port.
+const LONGEST_KEY: usize = 1_024;
+
 /// Reads a key.
 fn next_hop(key: &[u8]) -> Result<(PolicyDomain, u16), NotADomain> {
+    // Making A-labels of a long text takes more time than its length says.
+    if key.len() > LONGEST_KEY {
+        return Err(NotADomain::Garbage);
+    }
     let key = std::str::from_utf8(key).map_err(|_| NotADomain::Garbage)?;
     match key.as_bytes() {
         [] => return Err(NotADomain::SingleLabel),
@@ -104,9 +111,9 @@ fn next_hop(key: &[u8]) -> Result<(PolicyDomain, u16), NotADomain> {
     }
     let (name, port) = match key.split_once(':') {
         None => (key, 25),
-        Some((name, port)) => (name, port.parse().map_err(|_| NotADomain::Garbage)?),
+        Some((name, digits)) => (name, port(digits).ok_or(NotADomain::Garbage)?),
     };
-    if matches!(port, 0 | 465 | 587) {
+    if matches!(port, 465 | 587) {
         return Err(NotADomain::Submission);
     }
     // Parsing trims for the sake of people; a blank in a key is garbage.
@@ -117,8 +124,19 @@ fn next_hop(key: &[u8]) -> Result<(PolicyDomain, u16), NotADomain> {
         crate::domain::NameError::Address(_) => NotADomain::Address,
         _ => NotADomain::Garbage,
     })?;
-    if !domain.as_str().contains('.') {
-        return Err(NotADomain::SingleLabel);
+    match domain.as_str().rsplit_once('.') {
+        None => Err(NotADomain::SingleLabel),
+        // An address in other digits, or part of one: no top-level domain is a number (RFC 3696 §2).
+        Some((_, last)) if last.bytes().all(|b| b.is_ascii_digit()) => Err(NotADomain::Address),
+        Some(_) => Ok((domain, port)),
     }
-    Ok((domain, port))
 }
+
+/// 1 to 65535, in digits alone: a sign is none.
+fn port(digits: &str) -> Option<u16> {
+    let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests;
