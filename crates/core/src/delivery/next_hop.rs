@@ -81,9 +81,76 @@ impl NextHopFacts {
         self.mx.as_ref().is_ok_and(|mx| mx.status == DnssecStatus::Secure)
     }
 
+    /// The names that a certificate under usage 2 may bear for a host with this TLSA base domain
+    /// (RFC 7672 §3.2.2): the base domain; behind a secure MX answer also the next hop and, where an alias
+    /// stands there, the name it leads to. An insecure MX answer, or none, vouches for no other name.
+    pub fn reference_names(&self, base: &DomainName) -> Vec<DomainName> {
+        let mut names = vec![base.clone()];
+        if let Some(mx) =
+            self.mx.as_ref().ok().filter(|mx| mx.status == DnssecStatus::Secure && !mx.is_absent())
+        {
+            let more = [Some(&*self.domain), mx.expanded()].into_iter().flatten();
+            more.for_each(|name| {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            });
+        }
+        names
+    }
+
     /// Seconds these facts may be believed; `None` when the MX lookup failed.
     pub fn ttl(&self) -> Option<u32> {
         let mx = self.mx.as_ref().ok()?.ttl;
         Some(self.hosts.iter().map(|h| h.ttl).fold(mx, u32::min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{Alias, Answer, Denial};
+    use DnssecStatus::{Insecure, Secure};
+
+    fn facts(status: DnssecStatus, exchanges: &[&str], alias: Option<&str>) -> NextHopFacts {
+        let domain = PolicyDomain::parse("d.test").unwrap();
+        let aliases = alias.map(|target| Alias { owner: domain.0.clone(), target: target.parse().unwrap() });
+        let exchange = |name: &&str| MxHost::parse(name).map_err(|_| (*name).to_owned());
+        let records: Vec<MxRecord> =
+            exchanges.iter().map(|name| MxRecord { preference: 1, exchange: exchange(name) }).collect();
+        let denial = records.is_empty().then_some(Denial::NoData);
+        let mx = Ok(Answer { status, ttl: 60, aliases: aliases.into_iter().collect(), records, denial });
+        NextHopFacts { domain, port: 25, mx, hosts: Vec::new() }
+    }
+
+    #[test]
+    fn names_that_a_certificate_may_bear() {
+        let base: DomainName = "mx.test".parse().unwrap();
+        for (what, facts, names) in [
+            ("secure", facts(Secure, &["mx.test"], None), "mx.test d.test"),
+            ("through an alias", facts(Secure, &["mx.test"], Some("e.test")), "mx.test d.test e.test"),
+            ("insecure", facts(Insecure, &["mx.test"], Some("e.test")), "mx.test"),
+            ("no MX", facts(Secure, &[], Some("e.test")), "mx.test"),
+        ] {
+            let seen: Vec<String> = facts.reference_names(&base).iter().map(ToString::to_string).collect();
+            assert_eq!(seen.join(" "), names, "{what}");
+        }
+        let own = facts(Secure, &["d.test"], None).reference_names(&"d.test".parse().unwrap());
+        assert_eq!(own.len(), 1, "each once");
+    }
+
+    #[test]
+    fn only_the_root_refuses_mail() {
+        for (exchanges, null) in [
+            (&["."][..], true),
+            (&[".", "."], true),
+            (&[], false),
+            (&["mx.test"], false),
+            (&[".", "mx.test"], false),
+            (&["192.0.2.1"], false),
+            (&["a b.test"], false),
+        ] {
+            assert_eq!(facts(Secure, exchanges, None).is_null_mx(), null, "{exchanges:?}");
+        }
     }
 }

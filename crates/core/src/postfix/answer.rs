@@ -76,7 +76,9 @@ pub fn secure(names: &str, answer: &mut Vec<u8>) {
 
 /// Appends what Postfix 3.10 and later put into reports (RFC 8460 §4.2): type, domain, the policy's lines
 /// and its patterns. The lines come from `body`, the policy's text as fetched. Nothing is allocated but
-/// the room in `answer`, for this runs at every question.
+/// the room in `answer`, for this runs at every question. `answer` must hold this answer alone: its length
+/// decides whether there is room for the lines. No patterns must be given where
+/// [`DeliveryPolicy::names_alone`] is set.
 pub fn add_report_attributes<'a>(
     domain: &str,
     patterns: impl Iterator<Item = &'a str>,
