@@ -184,7 +184,7 @@ impl Totals {
             What::Item(item, kind) => {
                 match kind {
                     Kind::Quarantined(why) => {
-                        self.example(examined.origin, why.as_ref(), "it cannot be counted");
+                        self.example(examined.origin, why.as_deref(), "it cannot be counted");
                     }
                     Kind::Reports { trust, untested } => {
                         self.untested += u64::from(untested);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mailward_core::rollout::Trust;
-use mailward_lab::{World, WorldOptions};
+use mailward_lab::{Fault, Security, World, WorldOptions};
 use mailward_receiving::intake::import::{ImportError, Totals};
 use mailward_store::reports::ReportFilter;
 
@@ -110,6 +110,49 @@ async fn many_files_are_written_in_batches() {
     let totals = intake(&world, &store).import(&[at], |_| told += 1).await.unwrap();
     assert_eq!((totals.items, totals.new), (1200, 1200));
     assert_eq!(told, 3, "two full batches and the rest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_of_a_lot_ask_for_their_keys_together() {
+    let world = World::start(&WorldOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    world.zone("reporter.example", Security::Signed).unwrap();
+    world.dns.fault("s0._domainkey.reporter.example", None, Some(Fault::ServFail)).unwrap();
+    let at = directory.path().join("signed");
+    let of = |id: &str| report(id, "example.com", "Reporter");
+    for number in 0..80 {
+        let signature = format!(
+            "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=reporter.example; s=s{};\r\n\
+             \th=from:to:subject:tls-report-domain:tls-report-submitter; bh={}=; b={}\r\n",
+            number % 2,
+            "A".repeat(43),
+            "A".repeat(344),
+        );
+        write(at.join(format!("{number}.eml")), signature + &mail(&of(&format!("mail-{number}"))));
+        write(at.join(format!("{number}.json")), of(&format!("bare-{number}")));
+    }
+    let asked = world.dns.questions();
+    let totals = intake(&world, &store).import(&[at], |_| ()).await.unwrap();
+    let asked = world.dns.questions() - asked;
+    assert_eq!((totals.items, totals.new, totals.trusted), (160, 160, 80), "{totals:?}");
+    assert_eq!(
+        (totals.unverified, totals.untested),
+        (80, 40),
+        "a key that cannot be asked for is no failure"
+    );
+    assert!(asked < 40, "{asked} questions for two keys");
+    let rows = store.reports(&ReportFilter::default(), None, 200).await.unwrap().rows;
+    for (id, verdict) in
+        [("mail-0", "untested"), ("mail-1", "fail"), ("mail-78", "untested"), ("mail-79", "fail")]
+    {
+        let row = rows.iter().find(|row| row.report_id == id).unwrap();
+        let dkim = store.report(row.number).await.unwrap().unwrap().dkim.unwrap();
+        assert_eq!(dkim.verdict, verdict, "{id}: {dkim:?}");
+    }
+    assert!(
+        rows.iter().filter(|row| row.report_id.starts_with("bare")).all(|row| row.trust == Trust::Trusted)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,7 @@ pub(super) enum What {
 /// What an item is counted as.
 pub(super) enum Kind {
     /// With the first reason.
-    Quarantined(Option<Finding>),
+    Quarantined(Option<Box<Finding>>),
     /// With whether a signature could not be tested.
     Reports { trust: Trust, untested: bool },
 }
@@ -169,7 +169,7 @@ fn made_ready(
 impl Kind {
     fn of(item: IncomingItem) -> Self {
         if item.content == Content::Quarantined {
-            return Self::Quarantined(item.findings.into_iter().next());
+            return Self::Quarantined(item.findings.into_iter().next().map(Box::new));
         }
         let untested = item.dkim.is_some_and(|dkim| dkim.verdict == "untested");
         Self::Reports { trust: item.trust, untested }
