@@ -11,7 +11,7 @@ use mailward_core::mta_sts::{Mode, RecordError, StsPolicy};
 use mailward_core::{MxHost, PolicyDomain};
 use mailward_store::policies::{self as stored, HeldPolicy, KnownPolicy, RefreshFailure};
 
-use super::packed::{BY_NUMBER, HEAD, NO_LEVEL, Packed, SAME, at, number};
+use super::packed::{BY_NUMBER, HEAD, NAMES_ALONE, NO_LEVEL, Packed, SAME, at, number};
 
 /// What an entry is about. Almost all mail goes to port 25.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,6 +71,8 @@ pub(super) struct Answered {
     pub(super) level: Level,
     /// At `Level::Secure` the names joined by colons, at `Level::Defer` the cause.
     pub(super) text: String,
+    /// Whether the answer has names and no patterns: see `DeliveryPolicy::names_alone`.
+    pub(super) names_alone: bool,
     /// When that was decided.
     pub(super) at: u32,
     /// Until when it may be told from memory.
@@ -184,7 +186,8 @@ impl Entry {
             Level::Defer => decided.cause(),
             _ => String::new(),
         };
-        self.answered = Some(Answered { level: decided.level, text, at: seconds(now), until: 0, refresh: 0 });
+        let (level, names_alone) = (decided.level, decided.names_alone);
+        self.answered = Some(Answered { level, text, names_alone, at: seconds(now), until: 0, refresh: 0 });
     }
 
     /// When the policy is fetched again whatever its id: daily, spread by the domain's name, or before it
@@ -284,7 +287,14 @@ impl Entry {
 
     /// One allocation.
     pub(super) fn pack(&self) -> Packed {
-        let none = Answered { level: Level::NoDemand, text: String::new(), at: 0, until: 0, refresh: 0 };
+        let none = Answered {
+            level: Level::NoDemand,
+            text: String::new(),
+            names_alone: false,
+            at: 0,
+            until: 0,
+            refresh: 0,
+        };
         let answered = self.answered.as_ref().unwrap_or(&none);
         let join = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>().join(":");
         let mx = join(&mut self.branch.iter().flat_map(|b| &b.mx).map(ToString::to_string));
@@ -311,7 +321,7 @@ impl Entry {
         for (place, value) in [
             (at::LEVEL, self.answered.as_ref().map_or(NO_LEVEL, |a| number(a.level))),
             (at::DANE, dane.map_or(u8::MAX, byte)),
-            (at::NO_STS, NoSts::number(self.no_sts)),
+            (at::NO_STS, NoSts::number(self.no_sts) | if answered.names_alone { NAMES_ALONE } else { 0 }),
             (at::MODE, mode.map_or(u8::MAX, byte)),
             (at::PORT, low),
             (at::PORT + 1, high),
@@ -370,7 +380,7 @@ impl Entry {
             key,
             held,
             failure: serde_json::from_slice(texts.failure).ok(),
-            no_sts: NoSts::by_number(packed.byte(at::NO_STS)),
+            no_sts: NoSts::by_number(packed.byte(at::NO_STS) & !NAMES_ALONE),
             record_seen: packed.number(at::RECORD_SEEN),
             sts_until: packed.number(at::STS_UNTIL),
             branch: dane.map(|dane| Branch {
@@ -384,6 +394,7 @@ impl Entry {
             answered: level.map(|level| Answered {
                 level,
                 text: texts.names.to_owned(),
+                names_alone: packed.names_alone(),
                 at: packed.number(at::DECIDED),
                 until: packed.number(at::UNTIL),
                 refresh: packed.number(at::REFRESH),

@@ -17,6 +17,9 @@ pub(super) const HEAD: usize = 80;
 /// What an allocation and its place in the table cost beside the bytes.
 pub(super) const OVERHEAD: usize = 40;
 
+/// The bit that says that an answer has names and no patterns.
+pub(super) const NAMES_ALONE: u8 = 0x80;
+
 /// The length that says "the same text as the names".
 pub(super) const SAME: u32 = u32::MAX;
 
@@ -26,7 +29,7 @@ pub(super) mod at {
     pub(crate) const LEVEL: usize = 0;
     /// The DANE branch, or 255.
     pub(crate) const DANE: usize = 1;
-    /// Why no policy applies; see `super::super::entry`.
+    /// Why no policy applies; see `super::super::entry`. With [`super::NAMES_ALONE`].
     pub(crate) const NO_STS: usize = 2;
     /// `Mode` of the policy held, or 255.
     pub(crate) const MODE: usize = 3;
@@ -124,6 +127,11 @@ impl Packed {
         BY_NUMBER.get(usize::from(self.byte(at::LEVEL))).copied()
     }
 
+    /// Whether the answer has names and no patterns, since these would open a host that was left out.
+    pub(super) fn names_alone(&self) -> bool {
+        self.byte(at::NO_STS) & NAMES_ALONE != 0
+    }
+
     /// Bytes it takes, about.
     pub(super) fn cost(&self) -> usize {
         self.0.len() + OVERHEAD
@@ -181,7 +189,8 @@ impl Packed {
         let (begin, texts) = (to.len(), self.texts());
         answer::secure(texts.names, to);
         if map == Map::TlsRpt && !texts.body.is_empty() {
-            let patterns = texts.patterns.split(':').filter(|pattern| !pattern.is_empty());
+            let alone = self.names_alone();
+            let patterns = texts.patterns.split(':').filter(|pattern| !pattern.is_empty() && !alone);
             answer::add_report_attributes(texts.domain, patterns, texts.body, to);
         }
         if to.len() - begin > answer::LIMIT {

@@ -66,7 +66,10 @@ fn what_is_packed_is_told_as_it_was_decided() {
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     let failed =
         || NextHopFacts { mx: Err(DnsError::Timeout), hosts: vec![], ..facts("a.example", &[], false) };
+    let mut one_fails = facts("a.example", &["b.example", "c.example"], false);
+    one_fails.hosts[1].tlsa = HostTlsa::Failed(DnsError::Timeout);
     for (what, policy, facts) in [
+        ("a host is left out", Some(body(&["b.example", "c.example"])), one_fails),
         ("nothing", None, facts("a.example", &["b.example"], false)),
         ("dane", None, facts("a.example", &["b.example"], true)),
         ("one name", Some(body(&["b.example"])), facts("a.example", &["b.example"], false)),
@@ -136,8 +139,14 @@ fn ages() {
     entry.held = Some(held(&body(&["b.example"])));
     entry.record_seen = NOW;
     (entry.dns_at, entry.dns_until) = (NOW, NOW + 300);
-    let mut answered =
-        Answered { level: Level::Secure, text: "b.example".into(), at: NOW, until: 0, refresh: 0 };
+    let mut answered = Answered {
+        level: Level::Secure,
+        text: "b.example".into(),
+        names_alone: true,
+        at: NOW,
+        until: 0,
+        refresh: 0,
+    };
     entry.answered = Some(answered.clone());
     let times = |entry: &Entry| entry.answered.as_ref().map(|a| (a.until - NOW, a.refresh - NOW)).unwrap();
     entry.set_times(3600, moment(NOW));
@@ -153,8 +162,14 @@ fn ages() {
     assert_eq!(times(&entry).0, 60, "mail is not held for longer without a look");
     entry.held = None;
     (entry.no_sts, entry.sts_until) = (Some(NoSts::NoRecord), NOW + 100);
-    entry.answered =
-        Some(Answered { level: Level::NoDemand, text: String::new(), at: NOW, until: 0, refresh: 0 });
+    entry.answered = Some(Answered {
+        level: Level::NoDemand,
+        text: String::new(),
+        names_alone: false,
+        at: NOW,
+        until: 0,
+        refresh: 0,
+    });
     entry.set_times(3600, moment(NOW));
     assert_eq!(times(&entry), (100, 80), "what is not there");
     let mut short = Entry::new(key("a.example", 25));
