@@ -216,7 +216,7 @@ impl Policies {
 
     /// Appends the answer for a domain at port 25 if memory has it, fresh. `name` is a key as Postfix
     /// sends it; only one in canonical form can be found, and that is what it sends.
-    pub(crate) fn from_memory(&self, name: &[u8], map: Map, to: &mut Vec<u8>) -> bool {
+    pub(crate) fn tell_from_memory(&self, name: &[u8], map: Map, to: &mut Vec<u8>) -> bool {
         self.inner.overrides.are_known() && map != Map::Trace && self.told_from_memory(name, 25, map, to)
     }
 

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use mailward_core::delivery::{Branch, DaneBranch, DeliveryPolicy, Level};
-use mailward_core::mta_sts::cache::{CachedPolicy, FailedFetch, NoPolicy};
+use mailward_core::mta_sts::cache::{CachedPolicy, NoPolicy};
 use mailward_core::mta_sts::{Mode, RecordError, StsPolicy};
 use mailward_core::{MxHost, PolicyDomain};
 use mailward_store::policies::{self as stored, HeldPolicy, KnownPolicy, RefreshFailure};
@@ -167,12 +167,6 @@ impl Entry {
             Some(held) => Some(Ok(&held.cached.policy)),
             None => self.no_sts.map(|no| Err(no.reason())),
         }
-    }
-
-    /// The failed fetch that the next step has to know of.
-    pub(super) fn failed(&self) -> Option<FailedFetch> {
-        let failure = self.failure.as_ref()?;
-        Some(FailedFetch { id: failure.id.clone()?, at: failure.last_at })
     }
 
     /// Takes a decision over; the times of the answer are set by [`Self::set_times`].

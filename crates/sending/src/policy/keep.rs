@@ -41,7 +41,9 @@ impl Unsaved {
     fn take(&self, most: usize) -> Vec<Box<str>> {
         let mut domains = self.lock();
         let some: Vec<Box<str>> = domains.iter().take(most).cloned().collect();
-        some.iter().for_each(|domain| drop(domains.remove(domain)));
+        for domain in &some {
+            domains.remove(domain);
+        }
         some
     }
 

@@ -14,7 +14,7 @@ use mailward_core::delivery::{DeliveryPolicy, Known, Level, NextHopFacts, Overri
 use mailward_core::dns::DnsError;
 use mailward_core::facts::FetchCause;
 use mailward_core::mta_sts::StsPolicy;
-use mailward_core::mta_sts::cache::NoPolicy;
+use mailward_core::mta_sts::cache::{CachedPolicy, NoPolicy};
 use mailward_net::next_hop;
 use mailward_store::policies::RefreshFailure;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -173,7 +173,10 @@ impl<'a> Look<'a> {
         {
             facts = Some(self.facts_in_time().await);
         }
-        let mut trace = walked.as_ref().map_or_else(Vec::new, |walked| walked.trace.clone());
+        let mut trace = match &walked {
+            Some(walked) => walked.trace.clone(),
+            None => told_by_memory(&self.entry, self.inner.now()),
+        };
         let outcome = walked.map(|walked| walked.outcome);
         let decided = match &facts {
             None => None,
@@ -497,6 +500,18 @@ fn expiry(entry: &Entry) -> Option<Timestamp> {
 /// The DNS did not tell.
 pub(super) fn no_facts(key: &Key, why: DnsError) -> NextHopFacts {
     NextHopFacts { domain: key.domain.clone(), port: key.port, mx: Err(why), hosts: Vec::new() }
+}
+
+/// What is known of MTA-STS without asking, for people.
+fn told_by_memory(entry: &Entry, now: Timestamp) -> Vec<String> {
+    match (entry.live(now), entry.no_sts) {
+        (Some(held), _) => {
+            let CachedPolicy { policy, id, fetched_at, .. } = &held.cached;
+            vec![format!("MTA-STS from the cache: mode {}, id {id}, fetched {fetched_at}", policy.mode)]
+        }
+        (None, Some(no)) => vec![format!("MTA-STS as seen before: {}", no.reason().sentence())],
+        (None, None) => Vec::new(),
+    }
 }
 
 /// One line about the mail servers.

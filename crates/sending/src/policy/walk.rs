@@ -170,9 +170,7 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
         (_, Ok(_)) => None,
         (_, Err(reason)) => Some(reason.clone()).filter(|r| NoSts::of(r) == Some(NoSts::Failed)),
     };
-    if seen.is_none() {
-        trace.push(from_cache(&outcome, start.held.as_ref()));
-    } else if let (Ok((_, Freshness::Kept(reason))), Some(held)) = (&outcome, &start.held)
+    if let (Ok((_, Freshness::Kept(reason))), Some(held)) = (&outcome, &start.held)
         && *reason != NoPolicy::BackOff
     {
         trace.push(format!("{}; the policy of {} still holds", reason.sentence(), held.cached.fetched_at));
@@ -282,17 +280,6 @@ fn fetch_sentence(domain: &PolicyDomain, id: &str, result: &super::fetch::Fetche
         Err(FetchTrouble::Invalid(why)) => NoPolicy::PolicyInvalid(why.clone()).sentence(),
     };
     format!("https://mta-sts.{domain}/.well-known/mta-sts.txt (id {id}): {outcome}")
-}
-
-fn from_cache(outcome: &Result<(StsPolicy, Freshness), NoPolicy>, held: Option<&Held>) -> String {
-    match (outcome, held) {
-        (Ok((policy, _)), Some(held)) => format!(
-            "MTA-STS from the cache: mode {}, id {}, fetched {}",
-            policy.mode, held.cached.id, held.cached.fetched_at
-        ),
-        (Ok((policy, _)), None) => format!("MTA-STS from the cache: mode {}", policy.mode),
-        (Err(reason), _) => format!("MTA-STS as seen before: {}", reason.sentence()),
-    }
 }
 
 /// The failure with its beginning.

@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let payload = &self.requests[begin..end];
         let Some(blank) = payload.iter().position(|b| *b == b' ') else { return false };
         let Some(map) = Map::parse(&payload[..blank]) else { return false };
-        self.policies.from_memory(&payload[blank + 1..], map, &mut self.scratch)
+        self.policies.tell_from_memory(&payload[blank + 1..], map, &mut self.scratch)
     }
 
     async fn answer(&mut self, question: Question) {

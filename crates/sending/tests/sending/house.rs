@@ -56,8 +56,8 @@ impl House {
 
     /// Ends the daemon and starts another on the same database.
     pub async fn restart(&mut self, options: Options) {
-        let node = Node::start(&self.world, &self.store, options).await;
-        std::mem::replace(&mut self.node, node).end().await;
+        self.node.end().await;
+        self.node = Node::start(&self.world, &self.store, options).await;
     }
 
     pub async fn ask(&self, request: &str) -> String {
@@ -104,9 +104,9 @@ impl Node {
     }
 
     /// Tells it to stop and waits until it has.
-    pub async fn end(self) {
+    pub async fn end(&mut self) {
         self.signal.stop();
-        for task in self.tasks {
+        for task in self.tasks.drain(..) {
             task.await.unwrap();
         }
     }

@@ -75,7 +75,6 @@ async fn a_restart_keeps_the_cache() {
     assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));
     house.world.policy_hosts.remove("mta-sts.a.test");
     house.world.dns.remove("_mta-sts.a.test", "TXT").unwrap();
-    // Once by what the end wrote, once more from a process that was not told to end.
     for _ in 0..2 {
         house.restart(Options::default()).await;
         assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));
@@ -91,7 +90,7 @@ async fn a_restart_keeps_the_cache() {
 async fn nodes_on_one_store_learn_from_each_other() {
     let house = House::start().await;
     let options = || Options { shared: true, ..Options::default() };
-    let other = Node::start(&house.world, &house.store, options()).await;
+    let mut other = Node::start(&house.world, &house.store, options()).await;
     house.domain("a.test");
     house.domain("b.test");
     assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));

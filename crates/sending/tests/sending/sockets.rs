@@ -120,16 +120,17 @@ async fn a_socket_file_left_behind_is_replaced_and_a_used_one_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_under_way_are_answered_before_the_end() {
-    let house = House::start().await;
+    let mut house = House::start().await;
     house.domain("a.test");
     house.world.policy_hosts.set_answer("mta-sts.a.test", mailward_lab::Answer::Hang);
     let mut client = Client::connect(house.node.address).await;
     client.send(&frame("mailward a.test")).await;
     super::house::eventually("the fetch has begun", async || house.fetches("a.test") == 1).await;
     let begun = Instant::now();
-    let ending = tokio::spawn(house.node.end());
-    assert_eq!(client.read().await, Some("NOTFOUND ".to_owned()));
-    assert_eq!(client.read().await, None);
-    ending.await.unwrap();
+    let answered = async {
+        assert_eq!(client.read().await, Some("NOTFOUND ".to_owned()));
+        assert_eq!(client.read().await, None);
+    };
+    tokio::join!(house.node.end(), answered);
     assert!(begun.elapsed() < Duration::from_secs(15));
 }

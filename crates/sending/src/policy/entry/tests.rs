@@ -91,7 +91,7 @@ fn what_is_packed_is_told_as_it_was_decided() {
         let mut entry = Entry::new(key("a.example", 25));
         entry.held = policy.as_deref().map(held);
         entry.record_seen = NOW - 50;
-        let sts = entry.sts(moment(NOW)).unwrap_or(Err(NoPolicy::NoRecord)).map(Clone::clone);
+        let sts = entry.sts(moment(NOW)).unwrap_or(Err(NoPolicy::NoRecord)).cloned();
         let known = Known {
             facts: &facts,
             sts: sts.as_ref(),
