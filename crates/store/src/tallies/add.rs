@@ -142,8 +142,13 @@ impl<'a> Addition<'a> {
         for (at, policy) in policies {
             stored.entry(at).or_default().policies.insert(policy);
         }
-        // Where no failure comes, those stored do not matter; where none is stored, neither.
-        let failing = self.0.iter().filter(|(_, sum)| sum.policies.values().any(|p| !p.failures.is_empty()));
+        // Kinds of a text never seen before are new, and `other` always has room: who makes up a new text
+        // for each session does not make us read those before.
+        let matters = |(digest, (kind, _)): (&Digest, &(&SessionFailure, u64))| {
+            texts.find(digest).is_some() && kind.other() != **kind
+        };
+        let failing =
+            self.0.iter().filter(|(_, sum)| sum.policies.values().flat_map(|p| &p.failures).any(matters));
         let failing = failing
             .filter_map(|(key, _)| known(key))
             .filter(|at| stored.get(at).and_then(|s| s.row).is_some_and(|(_, _, kinds)| kinds > 0));
