@@ -3,6 +3,7 @@
 //! [`keys`] is the one list of what can be set. The check for unknown keys, `config example`,
 //! `config show` and the manual all come from it; a test keeps it in step with [`Config`].
 
+mod collector;
 mod duration;
 pub mod keys;
 pub mod load;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use collector::CollectorTable;
 pub use duration::Span;
 pub use load::{ConfigError, Loaded, load};
 pub use policyd::{ListenAddress, PolicydTable};
@@ -43,6 +45,8 @@ pub struct Config {
     pub publish: PublishTable,
     /// What Postfix asks.
     pub policyd: Option<PolicydTable>,
+    /// What mail servers tell of their sessions.
+    pub collector: Option<CollectorTable>,
 }
 
 /// `[store]`

@@ -1,6 +1,7 @@
 //! The daemon: every duty whose table is in the configuration, wired to one store, one way out and one
 //! clock. `serve` runs it on the system's clock; the demo runs the same against the lab's world.
 
+mod collector;
 mod duties;
 mod metrics;
 
@@ -60,6 +61,8 @@ impl Daemon {
     /// # Errors
     /// When the store cannot be opened or an address cannot be listened on.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>, access: Access) -> Result<Self> {
+        // Before anything counts: what is counted without a recorder is lost.
+        metrics::recorder();
         let store = rooms::store(config).await?;
         let outside = rooms::outside(config, clock.clone())?;
         let (stop, ear) = StopSignal::new();
@@ -81,6 +84,7 @@ impl Daemon {
         daemon.start_monitor(config, &outside, &mut duties);
         daemon.start_policy_host(config, &clock, &mut duties).await?;
         daemon.start_maildir(config, &mut duties);
+        daemon.start_collector(config, &mut duties)?;
         daemon.start_web(config, clock, access, duties).await?;
         Ok(daemon)
     }

@@ -179,6 +179,20 @@ pub const TABLES: &[Table] = &[
             ),
         ],
     },
+    Table {
+        name: "collector",
+        doc: "Counts what mail servers tell of their TLS sessions (libtlsrpt, Postfix 3.10). Runs when the table is there.",
+        keys: &[
+            default(
+                "collector.socket",
+                r#""/run/mailward/tlsrpt.sock""#,
+                "datagram socket, at most 107 bytes; not used when systemd passes one",
+            ),
+            default("collector.mode", r#""0666""#, "its permissions; mail servers must be able to write"),
+            example("collector.owner", r#""postfix""#, "its owner; default: that of the process"),
+            example("collector.group", r#""postfix""#, "its group; default: that of the process"),
+        ],
+    },
 ];
 
 /// Every key.
@@ -263,7 +277,7 @@ mod tests {
     #[test]
     fn defaults_in_the_list_are_the_defaults() {
         // Tables of duties are absent by default; these lines make all of them present.
-        let frame = "[policyd]\n[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
+        let frame = "[collector]\n[policyd]\n[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
         let base = load::from_text(frame, &[]).expect("the frame is a configuration");
         for key in all().filter(|k| k.is_default) {
             let set = load::from_text(frame, &[format!("{}={}", key.name, key.example)]);

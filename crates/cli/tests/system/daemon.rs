@@ -16,8 +16,11 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(command: &mut Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with(command, Stdio::null())
+    }
+
+    pub fn start_with(command: &mut Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = heard(child.stdout.take().unwrap());
         let stderr = heard(child.stderr.take().unwrap());
         Self { child, stdout, stderr }

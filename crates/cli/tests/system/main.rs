@@ -12,6 +12,7 @@
 
 mod browser;
 mod check;
+mod collector;
 mod command;
 mod config;
 mod crash;
