@@ -6,6 +6,7 @@
 
 mod bare;
 mod check;
+mod collect;
 mod mails;
 mod measure;
 mod pages;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages";
+const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages | collect";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +30,17 @@ fn main() -> ExitCode {
         ["reports"] => reports::run(),
         ["check", binary] => check::run(Path::new(binary)),
         ["pages"] => pages::run(),
+        ["collect"] => collect::run(),
         // Children of those above.
         ["import", folder, database] => reports::import(Path::new(folder), Path::new(database)),
         ["import-bare", folder, database] => reports::import_bare(Path::new(folder), Path::new(database)),
+        ["collect-run", socket, database] => collect::collect(Path::new(socket), Path::new(database)),
+        ["collect-bare", socket, datagrams] => {
+            number(datagrams).and_then(|n| collect::receive(Path::new(socket), n))
+        }
+        ["collect-send", socket, kind, datagrams] => {
+            number(datagrams).and_then(|n| collect::send(Path::new(socket), kind, n))
+        }
         ["world", domains] => domains.parse().map_err(|_| USAGE.to_owned()).and_then(world::serve),
         _ => Err(USAGE.to_owned()),
     };
@@ -42,4 +51,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| USAGE.to_owned())
 }
