@@ -63,6 +63,8 @@ pub(super) enum NoSts {
     RecordInvalid,
     /// A policy is announced, or may be, and could not be had.
     Failed,
+    /// The record cannot be looked up, and the policy held stands in although it ran out (reading A10).
+    LastKnown,
 }
 
 /// What Postfix is told.
@@ -111,7 +113,7 @@ impl NoSts {
         match self {
             Self::NoRecord => NoPolicy::NoRecord,
             Self::RecordInvalid => NoPolicy::RecordInvalid(RecordError("as seen before".to_owned())),
-            Self::Failed => NoPolicy::BackOff,
+            Self::Failed | Self::LastKnown => NoPolicy::BackOff,
         }
     }
 
@@ -121,6 +123,7 @@ impl NoSts {
             Some(Self::NoRecord) => 1,
             Some(Self::RecordInvalid) => 2,
             Some(Self::Failed) => 3,
+            Some(Self::LastKnown) => 4,
         }
     }
 
@@ -129,6 +132,7 @@ impl NoSts {
             1 => Some(Self::NoRecord),
             2 => Some(Self::RecordInvalid),
             3 => Some(Self::Failed),
+            4 => Some(Self::LastKnown),
             _ => None,
         }
     }
@@ -165,7 +169,10 @@ impl Entry {
         match self.live(now) {
             Some(held) if held.cached.policy.mode == Mode::None => Some(Err(NoPolicy::ModeNone)),
             Some(held) => Some(Ok(&held.cached.policy)),
-            None => self.no_sts.map(|no| Err(no.reason())),
+            None => self.no_sts.map(|no| match (no, &self.held) {
+                (NoSts::LastKnown, Some(held)) => Ok(&held.cached.policy),
+                _ => Err(no.reason()),
+            }),
         }
     }
 

@@ -43,7 +43,8 @@ pub async fn look_now(
     }
     let key = Key { domain: domain.clone(), port };
     let fetcher = Fetcher::new(outside.clone());
-    let start = Start { held: None, failure: None, fetch_due: None, ask: true, recheck: 3600 };
+    let start =
+        Start { held: None, failure: None, fetch_due: None, ask: true, recheck: 3600, may_stand_in: false };
     let dns = timeout(PATIENCE, next_hop::look_up(&outside.resolver, domain, port));
     let sts = timeout(PATIENCE, walk(&fetcher, domain, start));
     let (facts, walked) = tokio::join!(dns, sts);

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mailward_core::delivery::{DeliveryPolicy, Known, Level, NextHopFacts, Override, Sts, decide};
+use mailward_core::delivery::{
+    DeliveryPolicy, Known, Level, NextHopFacts, OnDnsFailure, Override, Sts, decide,
+};
 use mailward_core::dns::DnsError;
 use mailward_core::facts::FetchCause;
 use mailward_core::mta_sts::StsPolicy;
@@ -248,6 +250,7 @@ impl<'a> Look<'a> {
             // Where a policy is live the step itself would still believe the record.
             ask: ask || is_live,
             recheck: self.inner.recheck,
+            may_stand_in: self.inner.options.on_dns_failure == OnDnsFailure::LastKnown,
         }
     }
 

@@ -1,25 +1,23 @@
 //! The MTA-STS side of a look: from what is held, over the record and the fetch, to a policy or to the
 //! reason why none applies.
 //!
-//! Each turn is decided by `mailward_core::mta_sts::cache::step`. Three bounds are added here. A policy is
-//! fetched again daily and before it runs out, also under the same id. A domain is fetched from at most
-//! once a minute while a policy of it is live or the last fetch failed, so that an id that changes at
-//! every question costs nothing. And what failed is remembered with the time of its first failure.
+//! Each turn is decided by `mailward_core::mta_sts::cache::step`. Two things are added here: a policy is
+//! fetched again daily and before it runs out, also under the same id; and what failed is remembered with
+//! the time of its first failure.
 
 use jiff::{SignedDuration, Timestamp};
 use mailward_core::PolicyDomain;
 use mailward_core::dns::DnsError;
 use mailward_core::mta_sts::cache::{
-    CachedPolicy, FetchTrouble, Freshness, Known, NoPolicy, RETRY_SAME_ID, RecordTrouble, Step, step,
+    CachedPolicy, FailedFetch, FetchTrouble, Freshness, Known, NoPolicy, RETRY_SAME_ID, RecordTrouble, Step,
+    last_known, step,
 };
-use mailward_core::mta_sts::{Mode, StsPolicy, record};
+use mailward_core::mta_sts::{StsPolicy, record};
 use mailward_store::policies::RefreshFailure;
 
 use super::entry::{Entry, Held, NoSts, seconds};
 use super::fetch::Fetcher;
 
-/// Between two fetches from one domain, where its id is another each time.
-const BETWEEN_FETCHES: SignedDuration = SignedDuration::from_secs(60);
 /// How long an answer holds that only says that the DNS fails.
 const DNS_FAILURE: u32 = 60;
 /// Bounds of how long "nothing is announced" holds, whatever the TTL says.
@@ -36,6 +34,8 @@ pub(super) struct Start {
     pub(super) ask: bool,
     /// For how many seconds a record is believed.
     pub(super) recheck: u32,
+    /// Whether a policy that ran out stands in while the record cannot be looked up (reading A10).
+    pub(super) may_stand_in: bool,
 }
 
 /// What came of it.
@@ -48,6 +48,8 @@ pub(super) struct Walked {
     pub(super) outcome: Result<StsPolicy, NoPolicy>,
     /// When the record was looked at, if it was.
     pub(super) record_seen: Option<u32>,
+    /// Whether that is a policy that ran out.
+    pub(super) stands_in: bool,
     /// Until when it is believed that there is no policy.
     pub(super) until: u32,
     /// Whether something was fetched.
@@ -73,7 +75,10 @@ impl Walked {
         if let Some(held) = &mut entry.held {
             held.cached.record_seen_at = super::entry::moment(entry.record_seen);
         }
-        entry.no_sts = self.outcome.as_ref().err().and_then(NoSts::of);
+        entry.no_sts = match self.stands_in {
+            true => Some(NoSts::LastKnown),
+            false => self.outcome.as_ref().err().and_then(NoSts::of),
+        };
         entry.sts_until = self.until;
     }
 }
@@ -123,10 +128,6 @@ pub(super) async fn walk(fetcher: &Fetcher, domain: &PolicyDomain, start: Start)
         };
         match next {
             Step::AskRecord => seen = Some(ask(fetcher, domain, &mut trace).await),
-            Step::FetchPolicy { id } if too_soon(&start, now) => {
-                trace.push(format!("id {id} announced, but the policy was fetched less than a minute ago"));
-                break (keep(&start, now), now);
-            }
             Step::FetchPolicy { id: announced } => {
                 let result = fetcher.fetch(domain).await;
                 trace.push(fetch_sentence(domain, &announced, &result));
@@ -181,6 +182,13 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
         Some(NoPolicy::BackOff) => start.failure,
         Some(reason) => Some(remember(start.failure, &reason, id.as_deref(), now)),
     };
+    let outcome = outcome.map(|(policy, _)| policy);
+    let last = start.held.as_ref().filter(|_| start.may_stand_in).map(|held| &held.cached);
+    let last = outcome.as_ref().err().and_then(|reason| last_known(last, reason)).cloned();
+    let stands_in = last.is_some();
+    if stands_in {
+        trace.push("so the last policy stands in although it ran out".to_owned());
+    }
     let held = match (fetched, id) {
         (Some(Ok(policy)), Some(id)) => {
             Some(Held { cached: CachedPolicy { policy, id, fetched_at: now, record_seen_at: now }, body })
@@ -200,7 +208,8 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
     Walked {
         held,
         failure,
-        outcome: outcome.map(|(policy, _)| policy),
+        outcome: last.map_or(outcome, Ok),
+        stands_in,
         record_seen: seen.is_some().then(|| seconds(now)),
         until: seconds(now).saturating_add(ttl.min(start.recheck)),
         fetch,
@@ -208,10 +217,10 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
     }
 }
 
-fn failed(start: &Start) -> Option<mailward_core::mta_sts::cache::FailedFetch> {
+fn failed(start: &Start) -> Option<FailedFetch> {
     let failure = start.failure.as_ref()?;
     let id = failure.id.clone()?;
-    Some(mailward_core::mta_sts::cache::FailedFetch { id, at: failure.last_at })
+    Some(FailedFetch { id, at: failure.last_at })
 }
 
 fn announced(seen: Option<&Seen>) -> Option<&str> {
@@ -219,34 +228,11 @@ fn announced(seen: Option<&Seen>) -> Option<&str> {
 }
 
 /// Whether a live policy is fetched again under the same id: daily, or before it runs out.
-fn is_due(
-    start: &Start,
-    failed: Option<&mailward_core::mta_sts::cache::FailedFetch>,
-    id: &str,
-    now: Timestamp,
-) -> bool {
+fn is_due(start: &Start, failed: Option<&FailedFetch>, id: &str, now: Timestamp) -> bool {
     let held_back = failed.is_some_and(|failed| {
         failed.id == id && (SignedDuration::ZERO..RETRY_SAME_ID).contains(&now.duration_since(failed.at))
     });
     !held_back && start.fetch_due.is_some_and(|due| seconds(now) >= due)
-}
-
-/// Whether the domain was fetched from less than a minute ago, and that must be enough.
-fn too_soon(start: &Start, now: Timestamp) -> bool {
-    let lately = |at: Timestamp| (SignedDuration::ZERO..BETWEEN_FETCHES).contains(&now.duration_since(at));
-    // A policy that has run out already (max_age 0 among them) is fetched for each delivery.
-    let live = start.held.as_ref().filter(|held| held.cached.is_live(now));
-    let failed = start.failure.as_ref().filter(|failure| failure.id.is_some());
-    live.is_some_and(|held| lately(held.cached.fetched_at)) || failed.is_some_and(|f| lately(f.last_at))
-}
-
-/// What holds where no fetch is made now.
-fn keep(start: &Start, now: Timestamp) -> Result<(StsPolicy, Freshness), NoPolicy> {
-    match start.held.as_ref().filter(|held| held.cached.is_live(now)) {
-        Some(held) if held.cached.policy.mode == Mode::None => Err(NoPolicy::ModeNone),
-        Some(held) => Ok((held.cached.policy.clone(), Freshness::Kept(NoPolicy::BackOff))),
-        None => Err(NoPolicy::BackOff),
-    }
 }
 
 async fn ask(fetcher: &Fetcher, domain: &PolicyDomain, trace: &mut Vec<String>) -> Seen {

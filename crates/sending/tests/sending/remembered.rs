@@ -39,8 +39,12 @@ async fn a_live_policy_outlives_whatever_stands_in_the_way() {
         house.pass(4000);
         assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"), "{what}");
     }
-    // Seven days are over: the policy is no longer in force, and none can be had.
+    // Seven days are over: the policy stands in only while the record cannot be looked up (reading A10).
     house.pass(604_800);
+    assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));
+    dns.fault("_mta-sts.a.test", None, None).unwrap();
+    house.world.announce("a.test", "7").unwrap();
+    house.pass(400);
     assert_eq!(house.ask("mailward a.test").await, "NOTFOUND ");
     eventually("the failure is remembered", async || {
         let known = house.store.known_policy(&named("a.test")).await.unwrap();
