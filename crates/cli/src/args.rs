@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-pub use sending::{Policy, Policyd};
+pub use sending::{Lookup, Policy, Policyd};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 findings at or above the threshold, or not safe · 2 usage or \
@@ -76,10 +76,7 @@ pub enum Command {
     Check(Check),
     /// What a sender must do for this next hop right now, and why
     #[command(after_help = EXIT_CODES)]
-    Lookup {
-        /// The domain behind the @
-        domain: String,
-    },
+    Lookup(Lookup),
     /// What a finding, a result type or a reason code means, who is at fault, how to mend it
     #[command(after_help = EXIT_CODES)]
     Explain {

@@ -25,7 +25,7 @@ use crate::exit::Result;
 pub async fn run(context: &Context, command: Command) -> Result {
     match command {
         Command::Check(args) => check::run(context, args).await,
-        Command::Lookup { domain } => lookup::run(context, &domain).await,
+        Command::Lookup(args) => lookup::run(context, args).await,
         Command::Explain { id } => explain::run(context, &id),
         Command::Lint(args) => lint::run(context, args),
         Command::Domain(args) => domain::run(context, args).await,

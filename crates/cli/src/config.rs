@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use collector::CollectorTable;
 pub use duration::Span;
 pub use load::{ConfigError, Loaded, load};
-pub use policyd::{ListenAddress, PolicydTable};
+pub use policyd::{FirstContact, ListenAddress, PolicydTable};
 pub use size::Size;
 
 /// Everything that can be set. A table that is `None` names a duty that does not run.

@@ -2,8 +2,10 @@
 //! clock. `serve` runs it on the system's clock; the demo runs the same against the lab's world.
 
 mod collector;
+mod dnssec;
 mod duties;
 mod metrics;
+mod sending;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use mailward_web::{Access, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, PolicyHostTable, ReportsHttpsTable};
+use crate::config::{Config, ListenAddress, PolicyHostTable, ReportsHttpsTable};
 use crate::exit::{Failure, Result};
 use crate::{commands, rooms};
 use duties::Duties;
@@ -46,6 +48,8 @@ pub struct Daemon {
     pub web: Vec<SocketAddr>,
     /// Where the policy host listens.
     pub policy_host: Vec<SocketAddr>,
+    /// Where Postfix asks.
+    pub policyd: Vec<ListenAddress>,
     /// Names of the duties that run, with where.
     pub running: Vec<String>,
     policies: Option<Policies>,
@@ -73,6 +77,7 @@ impl Daemon {
             clock: clock.clone(),
             web: vec![],
             policy_host: vec![],
+            policyd: vec![],
             running: vec![],
             policies: None,
             certificates: None,
@@ -84,6 +89,8 @@ impl Daemon {
         daemon.start_monitor(config, &outside, &mut duties);
         daemon.start_policy_host(config, &clock, &mut duties).await?;
         daemon.start_maildir(config, &mut duties);
+        // First the one that makes the folder of its socket, which is often the other's too.
+        daemon.start_policyd(config, &outside, &mut duties).await?;
         daemon.start_collector(config, &mut duties)?;
         daemon.start_web(config, clock, access, duties).await?;
         Ok(daemon)

@@ -84,15 +84,17 @@ pub fn print_json_line(value: &impl Serialize) {
     anstream::println!("{text}");
 }
 
-/// A moment in UTC with how long ago it was.
+/// A moment in UTC with how long ago it was, or how far it is ahead.
 pub fn moment(at: jiff::Timestamp, now: jiff::Timestamp) -> String {
     let seconds = now.duration_since(at).as_secs();
     let (ahead, span) = (seconds < 0, seconds.unsigned_abs());
+    // What was said to be three days ahead is so a second later as well.
+    let whole = |unit: u64| if ahead { (span + unit / 2) / unit } else { span / unit };
     let span = match span {
         0..60 => format!("{span} s"),
-        60..3_600 => format!("{} min", span / 60),
-        3_600..172_800 => format!("{} h", span / 3_600),
-        _ => format!("{} days", span / 86_400),
+        60..3_600 => format!("{} min", whole(60)),
+        3_600..172_800 => format!("{} h", whole(3_600)),
+        _ => format!("{} days", whole(86_400)),
     };
     let relative = if ahead { format!("in {span}") } else { format!("{span} ago") };
     format!("{} ({relative})", at.strftime("%Y-%m-%d %H:%M UTC"))
@@ -156,6 +158,21 @@ mod tests {
             (4_160_000, "4.2 M"),
         ] {
             assert_eq!(count(n), text);
+        }
+    }
+
+    #[test]
+    fn moments_ahead_and_past() {
+        let now: jiff::Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
+        for (at, relative) in [
+            ("2026-03-10T11:59:30Z", "(30 s ago)"),
+            ("2026-03-10T10:00:01Z", "(1 h ago)"),
+            ("2026-03-13T11:59:59Z", "(in 3 days)"),
+            ("2026-03-10T13:59:59Z", "(in 2 h)"),
+            ("2026-03-07T12:00:01Z", "(2 days ago)"),
+        ] {
+            let shown = moment(at.parse().unwrap(), now);
+            assert!(shown.ends_with(relative), "{at}: {shown}");
         }
     }
 

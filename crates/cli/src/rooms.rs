@@ -55,6 +55,15 @@ pub async fn store(config: &Config) -> Result<Store> {
     })
 }
 
+/// Whether there is a store to open: a server, or a file that exists. [`store`] would make the file.
+pub fn has_store(config: &Config) -> bool {
+    let url = config.store.url();
+    match url.strip_prefix("sqlite:") {
+        Some(path) => std::path::Path::new(path.trim_start_matches("//")).exists(),
+        None => true,
+    }
+}
+
 /// A database URL that can be shown.
 pub fn without_password(url: &str) -> String {
     match url

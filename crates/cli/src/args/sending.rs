@@ -2,15 +2,28 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use mailward_core::delivery;
 
 use super::EXIT_CODES;
 use crate::config::ListenAddress;
 
 /// What `policyd query --help` ends with.
-const QUERY_EXIT_CODES: &str = "Exit codes: 0 OK or NOTFOUND · 2 PERM, usage or configuration · 3 TEMP, TIMEOUT, or nobody \
-answers";
+const QUERY_EXIT_CODES: &str =
+    "Exit codes: 0 fine (OK, NOTFOUND) · 2 usage or configuration (PERM) · 3 could not find out (TEMP)";
+
+/// `lookup`
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// The domain behind the @, or DOMAIN:PORT for another port than 25
+    pub domain: String,
+    /// Look now, also where a daemon runs; its cache is not asked
+    #[arg(long)]
+    pub live: bool,
+    /// Ask the daemon here, and nobody else: unix:/path or address:port [default: policyd.listen]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "live")]
+    pub socket: Option<ListenAddress>,
+}
 
 /// `policy`
 #[derive(Debug, Subcommand)]

@@ -135,7 +135,8 @@ fn configure(stage: &Stage, once: bool) -> Result<(Config, PathBuf)> {
          [outside]\nhelo = \"mailward.test\"\nsmtp_port = {smtp}\nhttps_port = {https}\nallow_private_addresses = true\n\
          [web]\nlisten = [\"{web}\"]\n\
          [policy_host]\nlisten = [\"{address}:{https}\"]\ncertificates = \"{directory}/certificates\"\n\
-         [reports.https]\n",
+         [reports.https]\n\
+         [policyd]\nlisten = [\"unix:{directory}/policyd.sock\"]\n",
         directory = world.directory.display(),
         resolver = world.resolver,
         anchor = world.trust_anchor.display(),
@@ -200,6 +201,7 @@ async fn stand(world: &Standing, signals: &mut Signals) {
         format!("mailward --config {config} dns {first}"),
         format!("mailward --config {config} report list"),
         format!("mailward --config {config} lookup {first}"),
+        format!("mailward --config {config} policyd query {first}"),
     ] {
         anstream::println!("  {command}");
     }

@@ -5,9 +5,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::Context;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress};
 use crate::daemon::Daemon;
 use crate::exit::{Failure, Outcome, Result};
+use crate::postfix::{self, Postfix};
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(context: &Context) -> Result {
@@ -22,7 +23,8 @@ pub async fn run(context: &Context) -> Result {
     for address in &daemon.web {
         anstream::println!("Dashboard: http://{address}");
     }
-    if daemon.store.domains().await?.is_empty() {
+    tell_postfix(&daemon.policyd);
+    if daemon.store.domains().await?.is_empty() && config.policyd.is_none() {
         anstream::println!("No domain is held yet. In another terminal: mailward domain add example.com");
     }
     tell_systemd(&[sd_notify::NotifyState::Ready]);
@@ -53,6 +55,25 @@ async fn first_token(context: &Context, daemon: &Daemon) -> Result<()> {
     daemon.store.add_token("first", &sha256, context.clock.now()).await?;
     anstream::println!("Access token, shown this once: {secret}");
     Ok(())
+}
+
+/// The line that main.cf needs, by the Postfix of this machine where there is one.
+fn tell_postfix(listen: &[ListenAddress]) {
+    let Some(first) = listen.first() else { return };
+    let places: Vec<String> = listen.iter().map(ToString::to_string).collect();
+    anstream::println!("Postfix is answered on {}.", places.join(" and "));
+    match Postfix::here() {
+        Some(postfix) => match postfix.main_cf(listen) {
+            Some(line) => anstream::println!("In main.cf, for Postfix {}: {line}", postfix.version),
+            None => anstream::println!(
+                "smtp(8) runs chrooted and sees none of these: `mailward config check` says what to do."
+            ),
+        },
+        None => anstream::println!(
+            "In main.cf: {}\n(for Postfix 3.10 and later: mailward-tlsrpt at the end)",
+            postfix::main_cf(first, "mailward")
+        ),
+    }
 }
 
 async fn reload(context: &Context, daemon: &Daemon) {

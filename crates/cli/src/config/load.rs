@@ -235,7 +235,7 @@ mod tests {
         let policyd = config.policyd.unwrap();
         assert_eq!(policyd.listen.len(), 2);
         assert_eq!((policyd.max_memory.0, policyd.socket_mode.0), (1_000_000, 0o660));
-        assert_eq!(policyd.first_contact, crate::config::policyd::FirstContact::Async);
+        assert_eq!(policyd.first_contact, crate::config::FirstContact::Async);
     }
 
     #[test]

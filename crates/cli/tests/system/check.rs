@@ -9,7 +9,7 @@ use crate::command::{ids, mailward, run_command};
 use crate::mail_world::{configuration_with, configured, in_world, unbound};
 
 /// Everything in order, DANE included.
-fn perfect(world: &World, domain: &str) {
+pub fn perfect(world: &World, domain: &str) {
     let mx = world.good_domain(domain).unwrap();
     let key = world.mx_hosts.identity(mx).unwrap().spki_sha256();
     world.set(&format!("_25._tcp.mx1.{domain}"), "TLSA", &[&format!("3 1 1 {key}")]).unwrap();

@@ -22,6 +22,7 @@ mod held;
 mod http;
 mod lint;
 mod mail_world;
+mod policyd;
 mod postgres;
 mod scenarios;
 mod serve;

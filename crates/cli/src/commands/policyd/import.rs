@@ -88,9 +88,10 @@ pub async fn run(context: &Context, path: &Path) -> Result {
     Ok(Outcome::Fine)
 }
 
+/// In whole seconds, so that it comes back from the store as the same moment.
 fn modified(file: &File) -> std::io::Result<Timestamp> {
-    let at = file.metadata()?.modified()?;
-    Ok(Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH))
+    let at = Timestamp::try_from(file.metadata()?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 /// An import under way.
@@ -134,7 +135,7 @@ impl Import {
                 .read_until(b'\n', &mut line)
                 .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
             if read == 0 {
-                return Ok(());
+                return self.recognized(path);
             }
             lines += 1;
             let text = std::str::from_utf8(&line).ok().filter(|text| !text.contains('\0'));
@@ -148,6 +149,20 @@ impl Import {
                 self.take(domain, read).await?;
             }
         }
+    }
+
+    /// A text in which nothing was what it should be is something else.
+    fn recognized(&self, path: &Path) -> Result<()> {
+        let Totals { taken, there_already, expired, invalid, dane, left_out } = &self.totals;
+        if *invalid == 0 || taken + there_already + expired + dane > 0 || !self.waiting.is_empty() {
+            return Ok(());
+        }
+        let first = left_out.first().map(|e| format!(" ({}: {})", clean(&e.domain), clean(&e.why)));
+        Err(Failure::usage(format!(
+            "nothing in {} is a policy{}. This takes the SQLite file of postfix-mta-sts-resolver, or what `postfix-tlspol -export` prints.",
+            path.display(),
+            first.unwrap_or_default()
+        )))
     }
 
     /// Takes one, or notes why not.
@@ -217,7 +232,7 @@ fn print(source: Source, totals: &Totals) {
         ),
     };
     anstream::println!(
-        "{} live policies taken from {name}, {} there already.",
+        "Live policies taken from {name}: {}. There already: {}.",
         count(totals.taken),
         count(totals.there_already)
     );
@@ -226,7 +241,10 @@ fn print(source: Source, totals: &Totals) {
         anstream::println!("A running daemon reads them at its next start.");
     }
     if totals.dane > 0 {
-        anstream::println!("{} answers by DANE are left out: that is looked up anew.", count(totals.dane));
+        anstream::println!(
+            "Answers by DANE, left out because that is looked up anew: {}.",
+            count(totals.dane)
+        );
     }
     if totals.expired + totals.invalid > 0 {
         anstream::println!("Left out: {} expired, {} invalid.", count(totals.expired), count(totals.invalid));
