@@ -43,11 +43,14 @@ pub(super) async fn run(collector: Collector, mut stop: Stop) {
     };
     // The reader is told at once, also while the store keeps us waiting. The file goes first: what comes
     // after the last look into the queue shall fail where it is sent, not be lost in silence.
-    let (mut ear, file) = (stop.clone(), socket.made.take());
-    let teller = tokio::spawn(async move {
-        ear.requested().await;
-        drop(file);
-        drop(end);
+    let (mut ear, file, end) = (stop.clone(), socket.made.take(), Arc::new(end));
+    let teller = tokio::spawn({
+        let end = Arc::clone(&end);
+        async move {
+            ear.requested().await;
+            drop(file);
+            tell(&end);
+        }
     });
     let mut backlog = Pending::default();
     flush.well();
@@ -58,7 +61,7 @@ pub(super) async fn run(collector: Collector, mut stop: Stop) {
             () = stop.requested() => break,
             _ = ticks.tick() => {}
         }
-        if threads.reader.is_finished() {
+        if threads.have_ended() {
             break;
         }
         flush.meters.waiting(handover.waiting());
@@ -67,13 +70,15 @@ pub(super) async fn run(collector: Collector, mut stop: Stop) {
         }
         flush.store(&mut backlog).await;
     }
+    // Of two threads, one may have ended by itself.
+    tell(&end);
     let rest = tokio::task::spawn_blocking(|| threads.join()).await;
     let (ended, rest) = rest.unwrap_or_else(|error| (Err(std::io::Error::other(error)), Pending::default()));
     drop(socket);
     backlog.merge(rest);
     flush.last(&mut backlog).await;
     if let Err(error) = ended {
-        flush.status.fails(format!("the socket cannot be read any more: {error}; restart"));
+        flush.status.fails(format!("sessions are not counted any more: {error}; restart"));
         stop.requested().await;
     }
     let _ = teller.await;
@@ -92,21 +97,34 @@ async fn ask(handover: &Handover, stop: &mut Stop) -> Option<Pending> {
     }
 }
 
+/// Tells the reading thread to end: it sees the end of its stream.
+fn tell(end: &UnixStream) {
+    // It may have ended already.
+    let _ = end.shutdown(std::net::Shutdown::Both);
+}
+
 struct Threads {
     reader: JoinHandle<std::io::Result<()>>,
     counter: JoinHandle<Pending>,
 }
 
 impl Threads {
-    /// Waits for their end; how reading ended, and what is left to store.
+    fn have_ended(&self) -> bool {
+        self.reader.is_finished() || self.counter.is_finished()
+    }
+
+    /// Waits for their end; how they ended, and what is left to store.
     fn join(self) -> (std::io::Result<()>, Pending) {
-        let panicked = |_| Err(std::io::Error::other("the thread ended by a fault of ours"));
-        let read = self.reader.join().unwrap_or_else(panicked);
-        (read, self.counter.join().unwrap_or_default())
+        let fault = || std::io::Error::other("a thread ended by a fault of ours");
+        let read = self.reader.join().unwrap_or_else(|_| Err(fault()));
+        match self.counter.join() {
+            Ok(rest) => (read, rest),
+            Err(_) => (Err(fault()), Pending::default()),
+        }
     }
 }
 
-/// Starts both; dropping the stream ends them.
+/// Starts both; the end of the stream is theirs.
 fn start(
     socket: &Socket,
     counter: Counter,

@@ -34,7 +34,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// What the thread has.
 pub(super) struct Reader {
     pub(super) socket: UnixDatagram,
-    /// Closed at the other end when it shall stop.
+    /// Ends when it shall stop.
     pub(super) stop: UnixStream,
     pub(super) handover: Arc<Handover>,
     pub(super) meters: Arc<Meters>,

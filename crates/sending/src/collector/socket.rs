@@ -50,7 +50,7 @@ pub enum BindError {
 /// A bound socket.
 pub(super) struct Socket {
     pub(super) datagrams: UnixDatagram,
-    /// What holds for sockets made now; also for one that was passed, as far as anybody can tell.
+    /// What holds for sockets made now, here.
     pub(super) queue_limit: Option<u64>,
     /// The file that we made; removed when this is dropped.
     pub(super) made: Option<Made>,
@@ -100,9 +100,11 @@ impl Socket {
         if self.made.is_some() { path } else { format!("{path}, passed by systemd") }
     }
 
-    /// What to say when the queue is short.
+    /// What to say when the queue is short. Of a socket that was passed nobody knows: it has the limit of
+    /// the namespace in which it was made.
     pub(super) fn advice(&self) -> Option<String> {
-        let limit = self.queue_limit.filter(|limit| *limit < QUEUE_ENOUGH)?;
+        let made_here = self.queue_limit.filter(|_| self.made.is_some());
+        let limit = made_here.filter(|limit| *limit < QUEUE_ENOUGH)?;
         Some(format!(
             "the queue of the socket holds {limit} datagrams, so bursts of sessions are lost: run \
              `sysctl -w net.unix.max_dgram_qlen={QUEUE_WANTED}` and restart (in a container: start it with \
