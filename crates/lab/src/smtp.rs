@@ -188,7 +188,8 @@ impl MxHosts {
         self.change(address, |host| host.messages.clone()).unwrap_or_default()
     }
 
-    /// The mails that arrived for a recipient, anywhere, each with the name of the host that took it.
+    /// The mails that arrived for a recipient, anywhere, each with the name of the host that took it: oldest
+    /// first at one host, hosts in no certain order.
     pub fn delivered_to(&self, recipient: &str) -> Vec<(String, Message)> {
         let hosts = lock(&self.shared.hosts);
         let taken = hosts.values().flat_map(|host| host.messages.iter().map(|mail| (&host.name, mail)));

@@ -81,8 +81,8 @@ async fn mx_hosts_are_what_they_are_told_to_be() {
                 assert_eq!(last.tls.is_some(), outcome == Delivered, "{kind:?} {behaviour:?}");
                 let asked_for = (outcome == Delivered).then_some("mx.rcpt.test");
                 assert_eq!(last.server_name.as_deref(), asked_for, "{kind:?} {behaviour:?}");
-                let elsewhere = world.mx_hosts.delivered_to(&last.to[0]);
-                assert_eq!(elsewhere.last(), Some(&("mx.rcpt.test".to_owned(), last.clone())));
+                let anywhere = world.mx_hosts.delivered_to(&last.to[0]);
+                assert_eq!(anywhere.last(), Some(&("mx.rcpt.test".to_owned(), last.clone())));
             }
         }
     }
