@@ -37,6 +37,10 @@ fn check(context: &Context) -> Result<()> {
     for point in advice {
         let text = wrap(&format!("{}: {}", point.about, point.message), 6);
         anstream::println!("{}{text}", output::severity_word(point.severity));
+        // Unwrapped, to be copied.
+        if let Some(line) = point.main_cf {
+            anstream::println!("        {line}");
+        }
     }
     Ok(())
 }

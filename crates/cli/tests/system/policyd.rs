@@ -328,8 +328,11 @@ fn the_configuration_is_checked_against_postfix() {
         assert_eq!(document["usable"], true);
         let advice = document["advice"].as_array().unwrap();
         let maps = advice.iter().find(|a| a["about"] == "smtp_tls_policy_maps").unwrap();
-        let line = format!("smtp_tls_policy_maps = {map}");
-        assert!(maps["message"].as_str().unwrap().ends_with(&line), "{version} {chroot}: {document}");
+        assert_eq!(
+            maps["main_cf"],
+            format!("smtp_tls_policy_maps = {map}"),
+            "{version} {chroot}: {document}"
+        );
     }
 }
 

@@ -23,14 +23,23 @@ pub struct Advice {
     pub about: String,
     /// What is so, what it means, what to do.
     pub message: String,
+    /// The line that main.cf needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main_cf: Option<String>,
+}
+
+impl Advice {
+    fn with_line(self, line: impl Into<String>) -> Self {
+        Self { main_cf: Some(line.into()), ..self }
+    }
 }
 
 fn warning(about: &str, message: impl Into<String>) -> Advice {
-    Advice { severity: Severity::Warning, about: about.to_owned(), message: message.into() }
+    Advice { severity: Severity::Warning, about: about.to_owned(), message: message.into(), main_cf: None }
 }
 
 fn info(about: &str, message: impl Into<String>) -> Advice {
-    Advice { severity: Severity::Info, about: about.to_owned(), message: message.into() }
+    Advice { severity: Severity::Info, about: about.to_owned(), message: message.into(), main_cf: None }
 }
 
 /// A user of this machine.
@@ -196,31 +205,28 @@ fn postfix_advice(postfix: &Postfix, table: &PolicydTable) -> Vec<Advice> {
                 postfix.chroot.as_deref().unwrap_or(Path::new("its queue")).display()
             ),
         )),
-        Some(line) => {
-            let value = line.split_once("= ").map_or("", |(_, value)| value);
-            if policy_maps.contains(value) && policy_maps.split([',', ' ']).any(|map| map == value) {
-                found.push(info("smtp_tls_policy_maps", format!("Postfix {version} asks mailward, by the map {map}")));
-            } else if let Some(wrong) = wrong_map(policy_maps, &table.listen, map) {
-                found.push(warning(
-                    "smtp_tls_policy_maps",
-                    format!("main.cf names the map {wrong}; for Postfix {version} it must be {map}: {line}"),
-                ));
-            } else {
-                found.push(info("smtp_tls_policy_maps", format!("for Postfix {version}, in main.cf: {line}")));
-            }
+        Some(_) if is_asked(postfix, &table.listen) => {
+            found.push(info("smtp_tls_policy_maps", format!("Postfix {version} asks mailward, by the map {map}")));
         }
+        Some(line) => found.push(match wrong_map(policy_maps, &table.listen, map) {
+            Some(wrong) => {
+                let message = format!("main.cf names the map {wrong}; for Postfix {version} it must be {map}:");
+                warning("smtp_tls_policy_maps", message).with_line(line)
+            }
+            None => {
+                let message = format!("so that Postfix {version} asks mailward, in main.cf:");
+                info("smtp_tls_policy_maps", message).with_line(line)
+            }
+        }),
     }
     if postfix.dns_support_level != "dnssec" {
-        found.push(warning(
-            "smtp_dns_support_level",
-            "is not dnssec: Postfix would defer mail to every domain with DANE. In main.cf: smtp_dns_support_level = dnssec",
-        ));
+        let message =
+            "is not dnssec: Postfix cannot do DANE, and defers mail where it is told dane-only. In main.cf:";
+        found.push(warning("smtp_dns_support_level", message).with_line("smtp_dns_support_level = dnssec"));
     }
     if matches!(postfix.security_level.as_str(), "" | "none") {
-        found.push(warning(
-            "smtp_tls_security_level",
-            "is none: mail to domains without a policy goes in clear text. In main.cf: smtp_tls_security_level = dane",
-        ));
+        let message = "is none: mail to domains without a policy goes in clear text. In main.cf:";
+        found.push(warning("smtp_tls_security_level", message).with_line("smtp_tls_security_level = dane"));
     }
     if (Version::TLSRPT..Version::PATTERNS).contains(version) {
         found.push(info(
@@ -229,6 +235,16 @@ fn postfix_advice(postfix: &Postfix, table: &PolicydTable) -> Vec<Advice> {
         ));
     }
     found
+}
+
+/// Whether main.cf names the right map at one of our addresses that smtp(8) sees.
+fn is_asked(postfix: &Postfix, listen: &[ListenAddress]) -> bool {
+    let wanted: Vec<String> = listen
+        .iter()
+        .filter_map(|address| postfix.sees(address))
+        .map(|seen| format!("socketmap:{}:{}", seen.as_postfix_writes_it(), postfix.version.map()))
+        .collect();
+    postfix.policy_maps.split([',', ' ']).any(|map| wanted.iter().any(|wanted| map == wanted))
 }
 
 /// The map that main.cf names at one of our addresses, where it is another than wanted.

@@ -20,7 +20,7 @@ fn told(config: &str, servers: &[&str], postfix: &Postfix, user: Option<&User>) 
     let servers: Vec<SocketAddr> = servers.iter().map(|s| s.parse().unwrap()).collect();
     advice(&config, &servers, Some(postfix), user)
         .into_iter()
-        .map(|a| format!("{:?} {}: {}", a.severity, a.about, a.message))
+        .map(|a| format!("{:?} {}: {} {}", a.severity, a.about, a.message, a.main_cf.unwrap_or_default()))
         .collect()
 }
 
@@ -52,7 +52,7 @@ fn what_postfix_is_to_be_told() {
     let line = |map: &str| format!("smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:{map}");
     let maps = |map: &str| format!("hash:/etc/postfix/tls_policy, socketmap:inet:127.0.0.1:8461:{map}");
     for (version, maps, expected) in [
-        ("3.7.11", String::new(), format!("Info smtp_tls_policy_maps: for Postfix 3.7.11, in main.cf: {}", line("mailward"))),
+        ("3.7.11", String::new(), format!("Info smtp_tls_policy_maps: so that Postfix 3.7.11 asks mailward, in main.cf: {}", line("mailward"))),
         ("3.10.13", String::new(), format!("in main.cf: {}", line("mailward-tlsrpt"))),
         ("3.10.13", maps("mailward-tlsrpt"), "asks mailward, by the map mailward-tlsrpt".to_owned()),
         ("3.9.1", maps("mailward-tlsrpt"), "Warning smtp_tls_policy_maps: main.cf names the map mailward-tlsrpt; for Postfix 3.9.1 it must be mailward:".to_owned()),
