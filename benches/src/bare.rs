@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::sender_world;
 use crate::world::{Elsewhere, domain};
 
 /// After so long without an answer the question is sent again.
@@ -33,7 +34,7 @@ const TLSA: u16 = 52;
 pub struct Bare {
     connector: TlsConnector,
     resolver: SocketAddr,
-    policy: SocketAddr,
+    policy: Arc<[SocketAddr]>,
     mx: Arc<[Ipv4Addr]>,
     smtp_port: u16,
     smtp: bool,
@@ -53,7 +54,7 @@ impl Bare {
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
             resolver: world.resolver,
-            policy: SocketAddr::from((world.policy, world.https_port)),
+            policy: world.policy.iter().map(|at| SocketAddr::from((*at, world.https_port))).collect(),
             mx: world.mx.clone().into(),
             smtp_port: world.smtp_port,
             smtp,
@@ -66,16 +67,35 @@ impl Bare {
         udp.connect(self.resolver).await?;
         for number in (first..domains).step_by(step) {
             let name = domain(number);
-            questions(&udp, number, &name).await?;
+            questions(&udp, number, &questions_of_an_audit(&name)).await?;
             let smtp = async { if self.smtp { self.mail_server(number, &name).await } else { Ok(()) } };
-            tokio::try_join!(self.policy_host(&name), smtp)?;
+            tokio::try_join!(self.policy_host(number, &name), smtp)?;
         }
         Ok(())
     }
 
-    async fn policy_host(&self, domain: &str) -> std::io::Result<()> {
+    /// Asks what a sender must know of the domains of a [`sender_world`]: its record, its mail servers with
+    /// their addresses, and its policy.
+    pub async fn ask_as_sender(self, first: usize, step: usize, domains: usize) -> std::io::Result<()> {
+        let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        udp.connect(self.resolver).await?;
+        for number in (first..domains).step_by(step) {
+            let name = sender_world::domain(number);
+            let asked = [
+                (format!("_mta-sts.{name}"), TXT),
+                (format!("mta-sts.{name}"), A),
+                (name.clone(), MX),
+                (sender_world::mx(number), A),
+            ];
+            questions(&udp, number, &asked).await?;
+            self.policy_host(number, &name).await?;
+        }
+        Ok(())
+    }
+
+    async fn policy_host(&self, number: usize, domain: &str) -> std::io::Result<()> {
         let host = format!("mta-sts.{domain}");
-        let stream = TcpStream::connect(self.policy).await?;
+        let stream = TcpStream::connect(self.policy[number % self.policy.len()]).await?;
         let mut stream = self.connector.connect(server_name(&host)?, stream).await?;
         let get =
             format!("GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -98,8 +118,8 @@ impl Bare {
     }
 }
 
-async fn questions(udp: &UdpSocket, number: usize, domain: &str) -> std::io::Result<()> {
-    let asked = [
+fn questions_of_an_audit(domain: &str) -> [(String, u16); 8] {
+    [
         (format!("_mta-sts.{domain}"), TXT),
         (format!("_smtp._tls.{domain}"), TXT),
         (format!("mta-sts.{domain}"), A),
@@ -108,7 +128,10 @@ async fn questions(udp: &UdpSocket, number: usize, domain: &str) -> std::io::Res
         (format!("mx.{domain}"), A),
         (format!("mx.{domain}"), AAAA),
         (format!("_25._tcp.mx.{domain}"), TLSA),
-    ];
+    ]
+}
+
+async fn questions(udp: &UdpSocket, number: usize, asked: &[(String, u16)]) -> std::io::Result<()> {
     let mut open: Vec<Vec<u8>> =
         asked.iter().enumerate().map(|(at, (name, rtype))| message(number * 8 + at, name, *rtype)).collect();
     // A full buffer of the socket loses datagrams; what got no answer is asked again.

@@ -10,7 +10,10 @@ mod collect;
 mod mails;
 mod measure;
 mod pages;
+mod policyd;
 mod reports;
+mod sender_world;
+mod soak;
 mod table;
 mod world;
 
@@ -21,7 +24,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages | collect";
+const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages | collect |
+    policyd [cached] [large] [cold] | soak SECONDS";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
         ["check", binary] => check::run(Path::new(binary)),
         ["pages"] => pages::run(),
         ["collect"] => collect::run(),
+        ["policyd", ref parts @ ..] => policyd::run(parts),
+        ["soak", seconds] => number(seconds).and_then(soak::run),
         // Children of those above.
         ["import", folder, database] => reports::import(Path::new(folder), Path::new(database)),
         ["import-bare", folder, database] => reports::import_bare(Path::new(folder), Path::new(database)),
@@ -40,6 +46,11 @@ fn main() -> ExitCode {
         }
         ["collect-send", socket, kind, datagrams] => {
             number(datagrams).and_then(|n| collect::send(Path::new(socket), kind, n))
+        }
+        ["policyd-ours", socket, ref setting @ ..] => policyd::serve(Path::new(socket), setting),
+        ["policyd-bare", socket, answer] => policyd::serve_bare(Path::new(socket), answer),
+        ["sender-world", domains] => {
+            domains.parse().map_err(|_| USAGE.to_owned()).and_then(sender_world::serve)
         }
         ["world", domains] => domains.parse().map_err(|_| USAGE.to_owned()).and_then(world::serve),
         _ => Err(USAGE.to_owned()),

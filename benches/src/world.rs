@@ -37,15 +37,7 @@ pub fn serve(domains: usize) -> Result<(), String> {
     for number in 0..domains {
         policy = add(&world, number, mx[number % mx.len()])?;
     }
-    let mx: Vec<String> = mx.iter().map(ToString::to_string).collect();
-    println!(
-        "{} {} {} {} {policy} {}",
-        world.resolver,
-        world.root_pem.display(),
-        world.https_port,
-        world.smtp_port,
-        mx.join(",")
-    );
+    introduce(&world, &[policy], &mx);
     for line in std::io::stdin().lock().lines() {
         if line.is_err() {
             break;
@@ -53,6 +45,22 @@ pub fn serve(domains: usize) -> Result<(), String> {
         println!("{}", world.dns.questions());
     }
     Ok(())
+}
+
+/// Prints where everything is, for [`Elsewhere::spawn`].
+pub fn introduce(world: &World, policy: &[Ipv4Addr], mx: &[Ipv4Addr]) {
+    let list = |addresses: &[Ipv4Addr]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",") + ","
+    };
+    println!(
+        "{} {} {} {} {} {}",
+        world.resolver,
+        world.root_pem.display(),
+        world.https_port,
+        world.smtp_port,
+        list(policy),
+        list(mx)
+    );
 }
 
 fn mx_hosts(world: &World) -> Result<Vec<Ipv4Addr>, String> {
@@ -99,18 +107,23 @@ pub struct Elsewhere {
     pub https_port: u16,
     /// Port of MX hosts.
     pub smtp_port: u16,
-    /// Where all policy hosts are.
-    pub policy: Ipv4Addr,
-    /// Where MX hosts are; domain n uses the one at n modulo their number.
+    /// Where policy hosts are; domain n uses the one at n modulo their number.
+    pub policy: Vec<Ipv4Addr>,
+    /// Where MX hosts are, in the same way.
     pub mx: Vec<Ipv4Addr>,
 }
 
 impl Elsewhere {
     /// Starts a child with so many domains and waits until it answers.
     pub fn start(domains: usize) -> Result<Self, String> {
+        Self::spawn("world", domains)
+    }
+
+    /// The same with a world of another kind, by the name of its command.
+    pub fn spawn(kind: &str, domains: usize) -> Result<Self, String> {
         let myself = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut child = Command::new(myself)
-            .args(["world", &domains.to_string()])
+            .args([kind, &domains.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -124,13 +137,16 @@ impl Elsewhere {
             return Err(format!("the world does not start: {line:?}"));
         };
         let wrong = |e: &dyn std::fmt::Display| format!("the world says {line:?}: {e}");
+        let list = |text: &str| {
+            text.split(',').filter(|address| !address.is_empty()).map(str::parse).collect::<Result<_, _>>()
+        };
         Ok(Self {
             resolver: resolver.parse().map_err(|e| wrong(&e))?,
             root_pem: root.into(),
             https_port: https.parse().map_err(|e| wrong(&e))?,
             smtp_port: smtp.parse().map_err(|e| wrong(&e))?,
-            policy: policy.parse().map_err(|e| wrong(&e))?,
-            mx: mx.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|e| wrong(&e))?,
+            policy: list(policy).map_err(|e| wrong(&e))?,
+            mx: list(mx).map_err(|e| wrong(&e))?,
             child,
             input,
             output,
@@ -139,11 +155,17 @@ impl Elsewhere {
 
     /// How many DNS questions it was asked so far.
     pub fn questions(&mut self) -> Result<u64, String> {
+        let line = self.tell("questions")?;
+        line.parse().map_err(|_| format!("the world says {line:?}"))
+    }
+
+    /// Tells the world something, and hands its answer back.
+    pub fn tell(&mut self, what: &str) -> Result<String, String> {
         let input = self.input.as_mut().ok_or("the world has no input")?;
-        input.write_all(b"questions\n").and_then(|()| input.flush()).map_err(|e| e.to_string())?;
+        writeln!(input, "{what}").and_then(|()| input.flush()).map_err(|e| e.to_string())?;
         let mut line = String::new();
         self.output.read_line(&mut line).map_err(|e| e.to_string())?;
-        line.trim().parse().map_err(|_| format!("the world says {line:?}"))
+        Ok(line.trim().to_owned())
     }
 
     /// Processor seconds it used so far.
@@ -153,14 +175,41 @@ impl Elsewhere {
 
     /// The way into it, as a validating resolver on this machine is trusted. Needs a runtime.
     pub fn outside(&self) -> Result<Outside, String> {
-        let clock: Arc<dyn Clock> = Arc::new(measure::RealClock);
+        let way = Way {
+            resolver: self.resolver,
+            dnssec: Dnssec::TrustAd,
+            root_pem: Some(self.root_pem.clone()),
+            https_port: self.https_port,
+            smtp_port: self.smtp_port,
+        };
+        way.outside(Arc::new(measure::RealClock))
+    }
+}
+
+/// Where a world is, as far as the product must know it.
+pub struct Way {
+    /// Its DNS.
+    pub resolver: SocketAddr,
+    /// Whether that validates.
+    pub dnssec: Dnssec,
+    /// The certificate of its root, if anything is fetched.
+    pub root_pem: Option<PathBuf>,
+    /// Port of policy hosts.
+    pub https_port: u16,
+    /// Port of MX hosts.
+    pub smtp_port: u16,
+}
+
+impl Way {
+    /// The way into the world. Needs a runtime.
+    pub fn outside(&self, clock: Arc<dyn Clock>) -> Result<Outside, String> {
         let options = DnsOptions {
             servers: vec![self.resolver],
-            dnssec: Dnssec::TrustAd,
+            dnssec: self.dnssec.clone(),
             timeout: Duration::from_secs(5),
         };
         let resolver = Resolver::new(&options, Arc::clone(&clock)).map_err(|e| e.to_string())?;
-        let roots = Roots::load(std::slice::from_ref(&self.root_pem)).map_err(|e| e.to_string())?;
+        let roots = Roots::load(self.root_pem.as_slice()).map_err(|e| e.to_string())?;
         let options = OutsideOptions {
             helo: "bench.example".to_owned(),
             smtp_port: self.smtp_port,
