@@ -65,6 +65,7 @@ async fn measure() -> Result<(), String> {
         clock: Arc::new(FixedClock(now)),
         access: Access::Open,
         health: Arc::new(AllWell),
+        sending: None,
         metrics: None,
         gate: Gate::default(),
         publishing: Publishing::default(),

@@ -6,6 +6,7 @@ mod dnssec;
 mod duties;
 mod metrics;
 mod sending;
+mod window;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct Daemon {
     pub policyd: Vec<ListenAddress>,
     /// Names of the duties that run, with where.
     pub running: Vec<String>,
+    /// What the dashboard sees of the policy cache.
+    window: Option<Arc<dyn mailward_web::Sending>>,
     policies: Option<Policies>,
     certificates: Option<Certificates>,
     stop: StopSignal,
@@ -79,6 +82,7 @@ impl Daemon {
             policy_host: vec![],
             policyd: vec![],
             running: vec![],
+            window: None,
             policies: None,
             certificates: None,
             stop,
@@ -212,6 +216,7 @@ impl Daemon {
             clock,
             access,
             health: Arc::new(duties),
+            sending: self.window.clone(),
             metrics: metrics::recorder(),
             gate: mailward_core::rollout::Gate::default(),
             publishing: commands::dns::publishing(&config.publish)?,

@@ -1,5 +1,5 @@
 //! Serves the dashboard over a believable store, for looking at pages while they are built:
-//! `cargo run -p mailward-web --example seeded -- 8470 [empty|locked]`.
+//! `cargo run -p mailward-web --example seeded -- 8470 [empty|locked|receiving]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use mailward_web::{Access, DutyHealth, Health, Publishing, WebState};
 
 #[path = "seeded/seed.rs"]
 mod seed;
+#[path = "seeded/sending.rs"]
+mod sending;
 
 struct Well;
 
@@ -33,12 +35,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open(&format!("sqlite:{}/seeded.db", folder.path().display())).await?;
     if kind != "empty" {
         seed::fill(&store).await;
+        sending::fill(&store).await;
     }
     let state = WebState {
         store,
         clock: Arc::new(FixedClock(seed::now())),
         access: if kind == "locked" { Access::Token } else { Access::Open },
         health: Arc::new(Well),
+        sending: (!matches!(kind.as_str(), "empty" | "receiving")).then(sending::cache),
         metrics: None,
         gate: mailward_core::rollout::Gate::default(),
         publishing: Publishing::default(),

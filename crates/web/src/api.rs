@@ -19,6 +19,8 @@ use crate::App;
 use crate::failure::{DocumentFailure, Failure};
 use crate::{overview, pages, sheet, words};
 
+mod sending;
+
 type Answer = Result<Json<Value>, DocumentFailure>;
 
 pub(crate) fn router() -> Router<App> {
@@ -34,6 +36,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/reports/{number}/raw", get(raw))
         .route("/reporters", get(reporters))
         .route("/quarantine", get(quarantine))
+        .route("/sending", get(sending::sending))
+        .route("/sending/policies", get(sending::policies))
+        .route("/sending/lookup/{domain}", get(sending::lookup))
         .route("/explain/{id}", get(explain))
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use askama::filters::Safe;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use mailward_store::sessions::SessionDay;
 
@@ -307,6 +308,17 @@ pub(crate) fn sparkline(failed: &[u64]) -> Markup {
     ))
 }
 
+/// How much of a policy's life is left: full when fetched, empty when it runs out.
+pub(crate) fn horizon(from: Timestamp, until: Timestamp, now: Timestamp) -> Markup {
+    let (whole, left) = (until.duration_since(from).as_secs_f64(), until.duration_since(now).as_secs_f64());
+    let part = if whole > 0.0 { (left / whole).clamp(0.0, 1.0) } else { 0.0 };
+    let (width, percent) = ((84.0 * part).ceil(), (100.0 * part).round());
+    Safe(format!(
+        "<svg class=\"horizon\" viewBox=\"0 0 84 6\" role=\"img\" aria-label=\"{percent} percent of its time left\">\
+         <path class=\"base\" d=\"M0 2h84v2H0z\"/><path d=\"M0 0h{width}v6H0z\"/></svg>"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use mailward_core::tlsrpt::ResultType;
@@ -365,5 +377,23 @@ mod tests {
     fn a_line_without_failures_is_plain() {
         assert!(sparkline(&[0; 28]).0.contains("no failed session in 28 days"));
         assert!(sparkline(&[0, 5, 0]).0.contains("at most 5"));
+    }
+
+    #[test]
+    fn a_horizon_shrinks_and_never_leaves_its_frame() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (from, until, now, width, percent) in [
+            (0, 100, 0, 84, 100),
+            (0, 100, 50, 42, 50),
+            (0, 100, 99, 1, 1),
+            (0, 100, 100, 0, 0),
+            (0, 100, 500, 0, 0),
+            (50, 100, 0, 84, 100),
+            (100, 100, 100, 0, 0),
+        ] {
+            let svg = horizon(at(from), at(until), at(now)).0;
+            assert!(svg.contains(&format!("M0 0h{width}v6")), "{from} {until} {now}: {svg}");
+            assert!(svg.contains(&format!("\"{percent} percent")), "{from} {until} {now}: {svg}");
+        }
     }
 }

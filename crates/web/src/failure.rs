@@ -30,6 +30,9 @@ pub(crate) enum Failure {
     /// Guessing.
     #[error("Too many failed attempts from this address.")]
     TooManyAttempts,
+    /// Too much of it is under way.
+    #[error("{0}")]
+    Busy(String),
     /// The store cannot be read now.
     #[error("{0}")]
     Unavailable(String),
@@ -67,7 +70,7 @@ impl Failure {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -79,6 +82,7 @@ impl Failure {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden(_) => "forbidden",
             Self::TooManyAttempts => "too-many-attempts",
+            Self::Busy(_) => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Broken(_) => "internal",
         }
@@ -91,6 +95,7 @@ impl Failure {
             Self::Unauthorized => "This needs a token.",
             Self::Forbidden(_) => "That was refused.",
             Self::TooManyAttempts => "Too many failed attempts. Wait five minutes.",
+            Self::Busy(_) => "Too many lookups at once.",
             Self::Unavailable(_) => "The database cannot be read, so nothing can be said.",
             Self::Broken(_) => "mailward made a mistake while it wrote this page.",
         }
@@ -103,6 +108,7 @@ impl Failure {
             Self::Unauthorized | Self::TooManyAttempts => {
                 "A new token is made on the server: mailward admin token create NAME"
             }
+            Self::Busy(_) => "Mail is not touched by it. Load this page again in a few seconds.",
             Self::Unavailable(_) => {
                 "This says nothing about mail: policies already served and cached stay in force. Look at \
                  store.url in the configuration, the disk and the log of the daemon, then load this page again."

@@ -16,6 +16,7 @@ pub(crate) enum Part {
     Domains,
     Problems,
     Reports,
+    Sending,
     Settings,
     /// None of them.
     Outside,
@@ -108,12 +109,13 @@ impl Frame {
     }
 
     /// The navigation: address, text, whether we are there.
-    pub(crate) fn parts(&self) -> [(&'static str, &'static str, bool); 5] {
+    pub(crate) fn parts(&self) -> [(&'static str, &'static str, bool); 6] {
         [
             ("/", "Today", Part::Today),
             ("/domains", "Domains", Part::Domains),
             ("/problems", "Problems", Part::Problems),
             ("/reports", "Reports", Part::Reports),
+            ("/sending", "Sending", Part::Sending),
             ("/settings", "Settings", Part::Settings),
         ]
         .map(|(address, text, part)| (address, text, self.part == part))

@@ -1,7 +1,7 @@
 //! The dashboard and the JSON API over read models.
 //!
 //! A page answers one question in its first line and shows the proof below it. Nothing here asks the
-//! network and nothing here concludes: findings and states come from the newest observation in the
+//! network (a lookup of the sending side is the running cache's, see [`Sending`]) and nothing here concludes: findings and states come from the newest observation in the
 //! store, the answer to "may I enforce?" from [`mailward_core::rollout::judge`], and a page only puts
 //! them into words. The one thing written is an intent (an operator's mark on failures), which the log
 //! keeps with its author.
@@ -35,6 +35,7 @@ mod health;
 mod overview;
 mod pages;
 mod records;
+mod sending;
 mod sheet;
 mod state;
 mod visible;
@@ -42,6 +43,7 @@ mod words;
 
 pub use access::{Access, new_token};
 pub use health::{DutyHealth, Health};
+pub use sending::{CacheSize, Explaining, Lookup, LookupHost, OperatorWord, RecentDecision, Sending};
 
 /// Everything the pages need, wired by the binary.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct WebState {
     pub access: Access,
     /// How the duties of this process are.
     pub health: Arc<dyn Health>,
+    /// The policy cache of this process, where one runs.
+    pub sending: Option<Arc<dyn Sending>>,
     /// Renders `/metrics`; without it that path is not found.
     pub metrics: Option<PrometheusHandle>,
     /// Thresholds of the gate to enforce.
@@ -77,6 +81,7 @@ pub(crate) struct App {
     pub(crate) state: WebState,
     pub(crate) sessions: Arc<access::Sessions>,
     pub(crate) attempts: Arc<access::Attempts>,
+    pub(crate) turns: Arc<sending::Turns>,
 }
 
 impl std::ops::Deref for App {
@@ -98,7 +103,7 @@ impl App {
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: without the peer's address
 /// nobody counts as coming from loopback.
 pub fn router(state: WebState) -> Router {
-    let app = App { state, sessions: Arc::default(), attempts: Arc::default() };
+    let app = App { state, sessions: Arc::default(), attempts: Arc::default(), turns: Arc::default() };
     Router::new()
         .merge(pages::router())
         .nest("/api", api::router())

@@ -15,11 +15,13 @@ mod problems;
 mod quarantine;
 mod report;
 mod reports;
+mod sending;
 mod settings;
 mod today;
 
 pub(crate) use explain::read as read_explanation;
 pub(crate) use report::{attachment, read as read_report};
+pub(crate) use sending::filter as policy_filter;
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
@@ -40,5 +42,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/reports/quarantine/{item}/raw", get(quarantine::raw))
         .route("/reports/{number}", get(report::show))
         .route("/reports/{number}/raw", get(report::raw))
+        .route("/sending", get(sending::show))
+        .route("/sending/{domain}", get(sending::domain))
         .route("/settings", get(settings::show))
 }

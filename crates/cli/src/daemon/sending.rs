@@ -4,12 +4,14 @@
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use mailward_net::Outside;
 use mailward_sending::policy::{self, Options, Policies};
 use mailward_sending::policyd::{Listen, Policyd};
 
 use super::dnssec::Watch;
+use super::window::Window;
 use super::{Daemon, Duties};
 use crate::config::{Config, FirstContact, ListenAddress, PolicydTable};
 use crate::exit::{Failure, Result};
@@ -32,6 +34,7 @@ impl Daemon {
         }
         let policyd = Policyd::bind(&listen(table), policies.clone()).await.map_err(|e| cannot_listen(&e))?;
         self.policyd = policyd.addresses().iter().filter_map(|address| address.parse().ok()).collect();
+        self.window = Some(Arc::new(Window::new(policies.clone(), self.policyd.clone())));
         self.running.push(format!("policyd on {}", policyd.addresses().join(", ")));
         duties.watch(policies.status());
         duties.watch(policyd.status());

@@ -86,6 +86,7 @@ fn pages(address: SocketAddr) -> Vec<String> {
         "/reports",
         "/reports/reporters",
         "/reports/quarantine",
+        "/sending",
         "/settings",
         "/explain",
     ] {
@@ -93,6 +94,7 @@ fn pages(address: SocketAddr) -> Vec<String> {
         paths.push(page.into());
     }
     paths.push(link("/domains", "/domains/").first().expect("a domain is linked").clone());
+    paths.push(link("/", "/sending").first().map(|_| "/sending/big-mail.test?look=1".to_owned()).unwrap());
     let number =
         link("/reports", "/reports/").into_iter().find(|l| l[9..].bytes().all(|b| b.is_ascii_digit()));
     paths.push(number.expect("a report is linked"));

@@ -57,6 +57,8 @@ struct TodayPage {
     frame: Frame,
     headline: String,
     explanation: String,
+    /// The sending side, where its daemon runs.
+    card: Option<(Markup, String)>,
     empty: bool,
     q: String,
     state: String,
@@ -73,6 +75,7 @@ pub(super) async fn show(
 ) -> Result<Response, PageFailure> {
     let now = app.now();
     let overview = overview::read(&app).await?;
+    let card = super::sending::card(&app).await?;
     let chips = chips(&overview, &asked);
     let empty = overview.lines.is_empty();
     let wanted_state = State::from_word(&asked.state);
@@ -120,6 +123,7 @@ pub(super) async fn show(
         frame: Frame::new("Today", Part::Today, &visitor, now).document("/api/status"),
         headline: overview.headline,
         explanation: overview.explanation,
+        card,
         empty,
         q: asked.q,
         state: asked.state,
