@@ -67,6 +67,8 @@ use table::Table;
 const OVERRIDES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an answer may be ahead of the clock before the clock is known to have gone back.
 const CLOCK_SLACK: u32 = 60;
+/// How exactly the last use is known, in seconds.
+const USED_TO: u32 = 60;
 /// While somebody looks behind an answer, nobody else begins to, for so many seconds.
 const BEHIND: u32 = 30;
 
@@ -272,7 +274,10 @@ impl Policies {
                 return None;
             }
             packed.render(map, to);
-            packed.set(at::USED, now);
+            // To the minute, so that most answers only read: among a million, memory is what an answer costs.
+            if now.abs_diff(packed.number(at::USED)) >= USED_TO {
+                packed.set(at::USED, now);
+            }
             let is_due = now >= packed.number(at::REFRESH);
             if is_due {
                 packed.set(at::REFRESH, now.saturating_add(BEHIND));

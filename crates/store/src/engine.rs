@@ -67,6 +67,17 @@ impl Engine {
         )))
     }
 
+    /// Empties the page caches of readers that nobody uses now. PostgreSQL's are in another process.
+    pub(crate) async fn release_memory(&self) {
+        let Self::Sqlite { readers, .. } = self else { return };
+        // All of them, so each is kept until the last has its turn.
+        let mut idle = Vec::new();
+        while let Some(mut connection) = readers.try_acquire() {
+            let _ = sqlx::query("PRAGMA shrink_memory").execute(&mut *connection).await;
+            idle.push(connection);
+        }
+    }
+
     pub(crate) async fn all<R: Row>(&self, sql: Sql, values: Vec<Value>) -> Result<Vec<R>> {
         match self {
             Self::Sqlite { readers, .. } => all(readers, sql.0, values).await,

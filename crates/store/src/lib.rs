@@ -77,6 +77,11 @@ impl Store {
         }
     }
 
+    /// Gives memory back that a walk through many rows has filled, and that no later question needs.
+    pub async fn release_memory(&self) {
+        self.engine.release_memory().await;
+    }
+
     /// Waits for writes and closes.
     pub async fn close(&self) {
         self.engine.close().await;

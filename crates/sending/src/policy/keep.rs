@@ -88,6 +88,8 @@ impl Policies {
                     if self.inner.set_loaded() {
                         let entries: u64 = self.inner.table.by_level().iter().sum();
                         tracing::info!(entries, "policies read from the store");
+                        // Four page caches of 16 MiB each are more than a hundred thousand entries.
+                        self.inner.store.release_memory().await;
                     }
                 }
                 Err(error) => tracing::debug!(%error, "policies cannot be read from the store"),
