@@ -520,6 +520,7 @@ async fn the_sending_side_says_what_fails_and_until_when() {
         "mailward policy unset kaputt.example",
         "their certificate ran out",
         "token anna",
+        "ran out <time",
         "so only the hosts named may be used",
     ] {
         assert!(html.contains(expected), "{expected} is missing: {html}");

@@ -113,7 +113,12 @@ impl Sending for Cache {
                 at: now().saturating_sub(SignedDuration::from_mins(4 * n as i64 + 1)).unwrap_or_default(),
                 domain: told.domain,
                 port: if n == 3 { 26 } else { 25 },
-                level: if told.decision == "dane" { "dane-only" } else { "secure" }.into(),
+                level: match told.decision.as_str() {
+                    "dane" => "dane-only",
+                    "mta-sts-enforce" => "secure",
+                    _ => "no-demand",
+                }
+                .into(),
                 decision: told.decision,
                 trace: told.trace,
                 took_ms: 37 + 211 * n as u64,

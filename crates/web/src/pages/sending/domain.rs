@@ -151,7 +151,11 @@ fn page(
     let (badge, headline, lead) = match &looked {
         Looked::Told(lookup) => {
             let conclusion = lookup.trace.last().cloned().unwrap_or_default();
-            let lead = sentence(&conclusion);
+            let failing = known.as_ref().is_some_and(|known| known.failure.is_some());
+            let mut lead = sentence(&conclusion);
+            if failing {
+                lead.push_str(" Its policy cannot be refreshed.");
+            }
             (recent::badge(&lookup.decision), headline(&lookup.decision, &name), lead)
         }
         _ => {

@@ -18,6 +18,7 @@ pub(super) struct Line {
     pub(super) mode: &'static str,
     pub(super) id: String,
     pub(super) until: Option<Markup>,
+    pub(super) ran_out: bool,
     pub(super) horizon: Markup,
     pub(super) fetched: Option<Markup>,
     pub(super) dane: &'static str,
@@ -36,6 +37,7 @@ impl Line {
             mode: policy.map_or("", |policy| policy.mode.as_str()),
             id: policy.map(|policy| words::cut(&policy.id, 32)).unwrap_or_default(),
             until: policy.map(|policy| words::moment(policy.expires_at, now).short()),
+            ran_out: policy.is_some_and(|policy| policy.expires_at <= now),
             horizon: policy.map_or_else(
                 || askama::filters::Safe(String::new()),
                 |policy| chart::horizon(policy.fetched_at, policy.expires_at, now),
