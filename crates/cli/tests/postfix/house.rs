@@ -11,12 +11,17 @@ use mailward_lab::{Answer, Behaviour, CertificateKind, Identity, Security, World
 
 use crate::command::mailward;
 use crate::daemon::Daemon;
+use crate::http;
 use crate::mail_world::{Ended, configuration_with, unbound_at};
 use crate::mta::{Listen, Postfix, Release};
 use crate::wait;
 
 /// Records must not outlive a change that a test makes.
 const SHORT_MEMORY: &str = "server:\n  cache-max-ttl: 1\n  cache-max-negative-ttl: 1\n";
+
+/// The dashboard, for its metrics.
+const WEB: &str = "127.0.0.1:8460";
+const DATAGRAMS: &str = "mailward_collector_datagrams_total{result=\"";
 
 /// Everything, running. Parts end in the order of the fields.
 pub struct House {
@@ -41,9 +46,13 @@ impl House {
         // unbound knows the zones that there are when it starts.
         let unbound = unbound_at(&world, resolver, SHORT_MEMORY).unwrap();
         let postfix = Postfix::prepare(release, &world.directory);
-        let listen = postfix.listen();
-        let policyd = format!("[policyd]\nlisten = [\"{listen}\"]\nrecheck = \"1s\"\n");
-        let configuration = configuration_with(&world, resolver, "trust-ad") + &policyd;
+        let (policyd, collector) = (postfix.listen(), postfix.collector());
+        let duties = format!(
+            "[policyd]\nlisten = [\"{policyd}\"]\nrecheck = \"1s\"\n\
+             [collector]\nsocket = \"{collector}\"\nmode = \"0666\"\n\
+             [web]\nlisten = [\"{WEB}\"]\n"
+        );
+        let configuration = configuration_with(&world, resolver, "trust-ad") + &duties;
         std::fs::write(world.directory.join("mailward.toml"), configuration).unwrap();
         postfix.start(resolver, &world.root_pem);
         let mut house = Self { mailward: None, postfix, _unbound: unbound, world };
@@ -90,6 +99,22 @@ impl House {
         }
     }
 
+    /// Waits until the collector has counted at least so many sessions, and nothing that it could not read.
+    #[track_caller]
+    pub fn heard_of_sessions(&self, least: usize) {
+        let count = |accepted: bool| -> f64 {
+            let page = http::get(WEB.parse().unwrap(), "/metrics", "").unwrap().body;
+            let lines = page.lines().filter_map(|line| {
+                let (result, number) = line.strip_prefix(DATAGRAMS)?.split_once("\"} ")?;
+                ((result == "accepted") == accepted).then(|| number.parse::<f64>().unwrap())
+            });
+            lines.sum()
+        };
+        let least = f64::from(u32::try_from(least).unwrap());
+        wait::until("the collector hears of the sessions", 20, || count(true) >= least);
+        assert!(count(false) == 0.0, "{}", http::get(WEB.parse().unwrap(), "/metrics", "").unwrap().body);
+    }
+
     /// What arrived for a recipient: the host that took it, and TLS with the name asked for, if any.
     pub fn arrived(&self, recipient: &str) -> Vec<(String, Option<String>)> {
         let mails = self.world.mx_hosts.delivered_to(recipient).into_iter();
@@ -118,9 +143,11 @@ pub struct Site<'w> {
 }
 
 impl<'w> Site<'w> {
-    /// A zone of its own.
+    /// A zone of its own, which wants reports.
     pub fn new(world: &'w World, domain: &str, security: Security) -> Self {
         world.zone(domain, security).unwrap();
+        let reports = format!("v=TLSRPTv1; rua=mailto:tls-reports@{domain}");
+        world.set(&format!("_smtp._tls.{domain}"), "TXT", &[&reports]).unwrap();
         Self { world, domain: domain.to_owned() }
     }
 

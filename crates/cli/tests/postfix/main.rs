@@ -26,6 +26,9 @@ mod command;
 #[path = "../system/daemon.rs"]
 #[allow(dead_code, reason = "the other test program uses the rest")]
 mod daemon;
+#[path = "../system/http.rs"]
+#[allow(dead_code, reason = "the other test program uses the rest")]
+mod http;
 #[path = "../system/mail_world.rs"]
 #[allow(dead_code, reason = "the other test program uses the rest")]
 mod mail_world;
@@ -36,9 +39,10 @@ mod wait;
 use mta::Release;
 
 /// Debian 12. No release before 3.10 takes the attributes for reports.
-const OLD: Release = Release { version: "3.7", map: "mailward", listen: mta::Listen::Unix };
+const OLD: Release = Release { version: "3.7", map: "mailward", listen: mta::Listen::Unix, tells: false };
 /// Debian 13.
-const NEW: Release = Release { version: "3.10", map: "mailward-tlsrpt", listen: mta::Listen::Inet };
+const NEW: Release =
+    Release { version: "3.10", map: "mailward-tlsrpt", listen: mta::Listen::Inet, tells: true };
 
 macro_rules! tests {
     ($($test:ident: $play:path, $release:expr;)*) => {

@@ -22,12 +22,14 @@ pub struct Release {
     pub map: &'static str,
     /// Where it asks.
     pub listen: Listen,
+    /// Whether it tells of its sessions (TLSRPT).
+    pub tells: bool,
 }
 
 /// What the policy daemon listens on.
 #[derive(Debug, Clone, Copy)]
 pub enum Listen {
-    /// A socket below the queue directory, where a chrooted smtp(8) finds it.
+    /// A socket below the queue directory.
     Unix,
     /// 127.0.0.1:8461.
     Inet,
@@ -61,19 +63,23 @@ impl Postfix {
         }
         bind(Path::new("/dev"), &root.join("dev"));
         let var = directory.join("var");
-        Self { root, log: var.join("log/postfix.log"), queue: var.join("spool/postfix"), release }
+        let queue = var.join("spool/postfix");
+        // Below the queue directory, where chrooted daemons find what lies there.
+        std::fs::create_dir_all(queue.join("mailward")).unwrap();
+        Self { root, log: var.join("log/postfix.log"), queue, release }
     }
 
     /// Where the policy daemon listens, as its configuration has it.
     pub fn listen(&self) -> String {
         match self.release.listen {
             Listen::Inet => "127.0.0.1:8461".to_owned(),
-            Listen::Unix => {
-                let directory = self.queue.join("mailward");
-                std::fs::create_dir_all(&directory).unwrap();
-                format!("unix:{}", directory.join("policyd.sock").display())
-            }
+            Listen::Unix => format!("unix:{}", self.queue.join("mailward/policyd.sock").display()),
         }
+    }
+
+    /// The socket of the collector.
+    pub fn collector(&self) -> String {
+        self.queue.join("mailward/tlsrpt.sock").display().to_string()
     }
 
     /// Starts it with this resolver and these trusted roots.
@@ -88,7 +94,12 @@ impl Postfix {
             // From the queue directory, which is the current one of every daemon, chrooted or not.
             Listen::Unix => "unix:mailward/policyd.sock",
         };
+        let reports = match self.release.tells {
+            true => "smtp_tlsrpt_enable = yes\nsmtp_tlsrpt_socket_name = mailward/tlsrpt.sock",
+            false => "",
+        };
         let settings = [
+            reports,
             "compatibility_level = 3.6",
             "maillog_file = /var/log/postfix.log",
             "myhostname = out.sender.test",
