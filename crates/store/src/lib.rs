@@ -16,6 +16,7 @@ pub mod log;
 mod migrations;
 mod names;
 pub mod observations;
+pub mod outgoing;
 pub mod overrides;
 pub mod policies;
 pub mod reports;
@@ -93,13 +94,17 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 21] = [
+        let all: [&[Sql]; 25] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
             log::STATEMENTS,
             names::STATEMENTS,
             observations::STATEMENTS,
+            outgoing::STATEMENTS,
+            outgoing::claim::STATEMENTS,
+            outgoing::read::STATEMENTS,
+            outgoing::suppress::STATEMENTS,
             overrides::STATEMENTS,
             policies::STATEMENTS,
             policies::counts::STATEMENTS,

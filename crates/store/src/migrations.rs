@@ -18,6 +18,7 @@ const SQLITE: &[File] = &[
     (3, "overrides", include_str!("../migrations/sqlite/0003_overrides.sql")),
     (4, "tallies", include_str!("../migrations/sqlite/0004_tallies.sql")),
     (5, "problem weeks", include_str!("../migrations/sqlite/0005_problem_weeks.sql")),
+    (6, "outgoing reports", include_str!("../migrations/sqlite/0006_outgoing_reports.sql")),
 ];
 const POSTGRES: &[File] = &[
     (1, "first", include_str!("../migrations/postgres/0001_first.sql")),
@@ -25,6 +26,7 @@ const POSTGRES: &[File] = &[
     (3, "overrides", include_str!("../migrations/postgres/0003_overrides.sql")),
     (4, "tallies", include_str!("../migrations/postgres/0004_tallies.sql")),
     (5, "problem weeks", include_str!("../migrations/postgres/0005_problem_weeks.sql")),
+    (6, "outgoing reports", include_str!("../migrations/postgres/0006_outgoing_reports.sql")),
 ];
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {

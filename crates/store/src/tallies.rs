@@ -114,7 +114,6 @@ impl Store {
 /// Takes a day of a domain out of what [`Store::tally_domains`] lists, in the transaction of whoever makes
 /// its report. `false` when somebody else took it before. What is added later still counts, and opens
 /// nothing again.
-#[allow(dead_code, reason = "the reporter takes them")]
 pub(crate) async fn take(write: &mut Write, day: Date, domain: &PolicyDomain) -> Result<bool> {
     match texts::number_of(write, &domain_digest(domain)).await? {
         Some(number) => Ok(write.run(TAKE, values![at(day, number)]).await? > 0),

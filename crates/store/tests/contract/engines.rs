@@ -171,12 +171,13 @@ pub async fn first_schema_is_brought_up(store: Opened) {
     let back = "DROP TABLE known_policies; DROP TABLE known_policy_counts; DROP TABLE overrides;
         DROP TABLE tally_texts; DROP TABLE tally_domains; DROP TABLE tally_open; DROP TABLE tallies;
         DROP TABLE tally_failures; DROP TABLE tally_days; DROP TABLE tally_sums;
-        DROP TABLE problem_weeks;
+        DROP TABLE problem_weeks; DROP TABLE outgoing_reports; DROP TABLE outgoing_targets;
+        DROP TABLE outgoing_suppressions;
         CREATE TABLE problem_totals (problem BIGINT NOT NULL, day BIGINT NOT NULL, sessions BIGINT NOT NULL,
             weak_sessions BIGINT NOT NULL, PRIMARY KEY (problem, day));
         INSERT INTO problem_totals SELECT problem, day, SUM(CASE WHEN trust >= 2 THEN sessions ELSE 0 END),
             SUM(CASE WHEN trust < 2 THEN sessions ELSE 0 END) FROM problem_days GROUP BY problem, day;
-        DELETE FROM counters WHERE name IN ('known-policies', 'overrides-version', 'tally-texts');
+        DELETE FROM counters WHERE name IN ('known-policies', 'overrides-version', 'tally-texts', 'outgoing-reports');
         DELETE FROM _sqlx_migrations WHERE version > 1;";
     if !run_sql(&store.url, back) {
         return;

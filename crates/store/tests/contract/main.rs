@@ -9,6 +9,7 @@ mod domains;
 mod engines;
 mod evidence;
 mod observations;
+mod outgoing;
 mod overrides;
 mod policies;
 mod reports;
@@ -96,4 +97,10 @@ contract! {
     tallies::old_days_go_with_their_texts,
     tallies::hostile_texts_come_back,
     tallies::nodes_add_to_one_database,
+    outgoing::a_day_is_reported_once,
+    outgoing::targets_are_claimed_by_one,
+    outgoing::refusals_in_a_row_suppress,
+    outgoing::operators_suppress,
+    outgoing::outgoing_pages,
+    outgoing::nodes_never_share_a_target,
 }
