@@ -9,8 +9,10 @@ pub mod dns;
 pub mod next_hop;
 pub mod observe;
 pub mod policy_host;
+pub mod post;
 pub mod smtp;
 pub mod sts;
+pub mod submit;
 pub mod tls;
 
 use std::sync::Arc;
