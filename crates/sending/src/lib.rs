@@ -9,7 +9,9 @@
 pub mod collector;
 pub mod policy;
 pub mod policyd;
+pub mod reporter;
 
 pub use collector::Collector;
 pub use policy::Policies;
 pub use policyd::Policyd;
+pub use reporter::{Reporter, ReporterOptions};

@@ -8,7 +8,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod asked;
+mod endpoint;
 mod hostile;
 mod house;
 mod remembered;
+mod reporter;
 mod sockets;

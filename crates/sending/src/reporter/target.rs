@@ -1,0 +1,43 @@
+//! An address of a record as a target: whose host it is, and what is asked at most a few times at once.
+
+use mailward_core::tlsrpt::ReportUri;
+use mailward_store::outgoing::MAIL_LANE;
+
+/// Host and lane.
+pub(super) fn host_and_lane(uri: &ReportUri) -> (String, String) {
+    match uri {
+        ReportUri::Mailto { mailbox, .. } => {
+            let domain = mailbox.rsplit_once('@').map_or(mailbox.as_str(), |(_, domain)| domain);
+            (domain.to_ascii_lowercase(), MAIL_LANE.to_owned())
+        }
+        ReportUri::Https(uri) => {
+            let rest = uri.split_once("//").map_or(uri.as_str(), |(_, rest)| rest);
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = match authority.find(']') {
+                Some(end) => &authority[..=end],
+                None => authority.split(':').next().unwrap_or_default(),
+            };
+            let host = host.trim_end_matches('.').to_ascii_lowercase();
+            (host.clone(), host)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_lanes() {
+        for (uri, host, lane) in [
+            ("mailto:a@B.example", "b.example", "mail"),
+            ("mailto:a%40x@b.example", "b.example", "mail"),
+            ("https://R.example:8443/x?y=/z", "r.example", "r.example"),
+            ("https://r.example.?q", "r.example", "r.example"),
+            ("https://[2001:db8::1]:443/x", "[2001:db8::1]", "[2001:db8::1]"),
+        ] {
+            let Ok(uri) = ReportUri::parse(uri) else { continue };
+            assert_eq!(host_and_lane(&uri), (host.to_owned(), lane.to_owned()), "{uri}");
+        }
+    }
+}
