@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-pub use sending::{Lookup, Policy, Policyd};
+pub use sending::{Lookup, Outgoing, Policy, Policyd};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "Exit codes: 0 fine · 1 findings at or above the threshold, or not safe · 2 usage or \
@@ -361,6 +361,9 @@ pub enum Report {
     /// Print every report: CSV rows of failures and totals, or JSON lines with --json
     #[command(after_help = EXIT_CODES)]
     Export,
+    /// The reports that we send: list, show, preview, send, suppress
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Outgoing(Outgoing),
 }
 
 /// `demo`

@@ -37,7 +37,7 @@ pub async fn run(context: &Context, command: Command) -> Result {
         Command::Status => status::run(context).await,
         Command::Serve => serve::run(context).await,
         Command::Demo(args) => demo::run(context, args).await,
-        Command::Config(args) => config::run(context, args),
+        Command::Config(args) => config::run(context, args).await,
         Command::Admin(args) => admin::run(context, args).await,
         Command::Generate { directory } => generate::run(&directory),
     }

@@ -8,6 +8,7 @@ mod duration;
 pub mod keys;
 pub mod load;
 mod policyd;
+mod reporter;
 mod size;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use collector::CollectorTable;
 pub use duration::Span;
 pub use load::{ConfigError, Loaded, load};
 pub use policyd::{FirstContact, ListenAddress, PolicydTable};
+pub use reporter::ReporterTable;
 pub use size::Size;
 
 /// Everything that can be set. A table that is `None` names a duty that does not run.
@@ -47,6 +49,8 @@ pub struct Config {
     pub policyd: Option<PolicydTable>,
     /// What mail servers tell of their sessions.
     pub collector: Option<CollectorTable>,
+    /// The daily reports that we send.
+    pub reporter: Option<ReporterTable>,
 }
 
 /// `[store]`

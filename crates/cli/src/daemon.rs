@@ -5,6 +5,7 @@ mod collector;
 mod dnssec;
 mod duties;
 mod metrics;
+mod reporter;
 mod sending;
 mod window;
 
@@ -96,6 +97,7 @@ impl Daemon {
         // First the one that makes the folder of its socket, which is often the other's too.
         daemon.start_policyd(config, &outside, &mut duties).await?;
         daemon.start_collector(config, &mut duties)?;
+        daemon.start_reporter(config, &outside, &mut duties)?;
         daemon.start_web(config, clock, access, duties).await?;
         Ok(daemon)
     }

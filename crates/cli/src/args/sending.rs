@@ -109,3 +109,83 @@ pub enum Policyd {
         file: PathBuf,
     },
 }
+
+/// `report outgoing`
+#[derive(Debug, Subcommand)]
+pub enum Outgoing {
+    /// List them, the newest first
+    #[command(after_help = EXIT_CODES)]
+    List {
+        /// Only about this domain
+        #[arg(long)]
+        domain: Option<String>,
+        /// Only in this state: due, waiting, sent, refused, given-up or suppressed
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// Go on below this number, as printed at the end of a page
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<i64>,
+        /// Rows on a page
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Show one, by its number or report-id: where it goes, what the answers were, what it says
+    #[command(after_help = EXIT_CODES)]
+    Show {
+        /// Number or report-id
+        id: String,
+        /// Print the bytes that are sent (gzip)
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Print the report about a domain as it would be made now; nothing is kept or sent
+    #[command(after_help = EXIT_CODES)]
+    Preview {
+        /// The domain behind the @
+        domain: String,
+        /// The UTC day [default: today]
+        #[arg(long, value_name = "DATE")]
+        day: Option<jiff::civil::Date>,
+    },
+    /// Try every target of a report now that has not accepted it
+    #[command(after_help = EXIT_CODES)]
+    Send {
+        /// Number or report-id
+        id: String,
+        /// Who says so, for the log
+        #[arg(long, value_name = "NAME", default_value = crate::commands::domain::AUTHOR)]
+        author: String,
+    },
+    /// Send no report to an address or a host
+    #[command(after_help = EXIT_CODES)]
+    Suppress {
+        /// The address as written in the record (mailto:..., https://...), or a host
+        #[arg(value_name = "URI|HOST")]
+        what: String,
+        /// When it ends by itself: +14d, a date or a timestamp [default: when it is unsuppressed]
+        #[arg(long, value_name = "WHEN")]
+        until: Option<String>,
+        /// Why, for the log and the page
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who says so, for the log
+        #[arg(long, value_name = "NAME", default_value = crate::commands::domain::AUTHOR)]
+        author: String,
+    },
+    /// Send to it again
+    #[command(after_help = EXIT_CODES)]
+    Unsuppress {
+        /// The address or host, as it was suppressed
+        #[arg(value_name = "URI|HOST")]
+        what: String,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Who says so, for the log
+        #[arg(long, value_name = "NAME", default_value = crate::commands::domain::AUTHOR)]
+        author: String,
+    },
+    /// List what is suppressed, by whom and why
+    #[command(after_help = EXIT_CODES)]
+    Suppressed,
+}

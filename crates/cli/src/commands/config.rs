@@ -1,6 +1,7 @@
 //! `mailward config`: check, show, example.
 
 mod advice;
+mod reporter;
 
 use crate::Context;
 use crate::args::ConfigCommand;
@@ -11,21 +12,22 @@ use crate::postfix::Postfix;
 use crate::rooms;
 
 /// Runs it. A configuration that cannot be read never gets here.
-pub fn run(context: &Context, args: ConfigCommand) -> Result {
+pub async fn run(context: &Context, args: ConfigCommand) -> Result {
     match args {
         ConfigCommand::Example => anstream::print!("{}", keys::example_file()),
-        ConfigCommand::Check => check(context)?,
+        ConfigCommand::Check => check(context).await?,
         ConfigCommand::Show => show(context),
     }
     Ok(Outcome::Fine)
 }
 
-fn check(context: &Context) -> Result<()> {
+async fn check(context: &Context) -> Result<()> {
     let config = &context.loaded.config;
     // Roots are read now, so that a missing file is an error here and not at 3 a.m.
     mailward_net::tls::Roots::load(&config.tls.extra_roots)
         .map_err(|e| Failure::usage(format!("[tls] extra_roots: {e}")))?;
-    let advice = if config.policyd.is_some() { advice(config)? } else { vec![] };
+    let mut advice = if config.policyd.is_some() { advice(config)? } else { vec![] };
+    advice.extend(reporter::advice(config, context.clock.clone()).await?);
     let file = context.loaded.file.as_ref().map(|f| f.display().to_string());
     if context.json() {
         output::print_json(&serde_json::json!({

@@ -1,7 +1,8 @@
-//! `mailward report`: import, list, show, export.
+//! `mailward report`: import, list, show, export, and those that we send.
 
 mod export;
 mod import;
+mod outgoing;
 
 use mailward_core::PolicyDomain;
 use mailward_store::Store;
@@ -25,6 +26,7 @@ pub async fn run(context: &Context, args: Report) -> Result {
         }
         Report::Show { id, raw } => show(context, &store, &id, raw).await,
         Report::Export => export::run(context, &store).await,
+        Report::Outgoing(args) => outgoing::run(context, &store, args).await,
     };
     store.close().await;
     outcome

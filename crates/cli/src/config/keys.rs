@@ -193,6 +193,37 @@ pub const TABLES: &[Table] = &[
             example("collector.group", r#""postfix""#, "its group; default: that of the process"),
         ],
     },
+    Table {
+        name: "reporter",
+        doc: "Makes and sends the daily reports (TLS-RPT). Runs when the table is there; organization and contact must be set.",
+        keys: &[
+            example("reporter.organization", r#""Example""#, "name of the organisation that reports"),
+            example(
+                "reporter.contact",
+                r#""tls-rpt@example.com""#,
+                "address for questions; its domain is who reports and signs",
+            ),
+            example(
+                "reporter.from",
+                r#""noreply-tls-rpt@example.com""#,
+                "address in From of report mails; default: contact",
+            ),
+            default(
+                "reporter.submit",
+                r#""smtp://127.0.0.1:25""#,
+                "where report mails are handed in: smtp://, smtps:// or smtp+starttls://",
+            ),
+            example("reporter.user", r#""reports""#, "user there (AUTH PLAIN)"),
+            example("reporter.password_file", r#""/etc/mailward/submit.password""#, "file with its password"),
+            example(
+                "reporter.dkim",
+                r#"[{ domain = "example.com", selector = "tlsrpt", key = "tlsrpt.pem" }]"#,
+                "keys that sign, RSA and Ed25519; the domain is that of contact",
+            ),
+            default("reporter.spread", r#""4h""#, "over how long after midnight UTC first tries are spread"),
+            default("reporter.success_only", "true", "report days on which nothing failed as well"),
+        ],
+    },
 ];
 
 /// Every key.
@@ -277,7 +308,7 @@ mod tests {
     #[test]
     fn defaults_in_the_list_are_the_defaults() {
         // Tables of duties are absent by default; these lines make all of them present.
-        let frame = "[collector]\n[policyd]\n[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
+        let frame = "[reporter]\norganization = \"x\"\ncontact = \"a@example.com\"\n[collector]\n[policyd]\n[policy_host]\n[monitor]\n[reports.https]\n[reports.maildir]\npath = \"/var/mail/x\"\n";
         let base = load::from_text(frame, &[]).expect("the frame is a configuration");
         for key in all().filter(|k| k.is_default) {
             let set = load::from_text(frame, &[format!("{}={}", key.name, key.example)]);

@@ -191,6 +191,9 @@ fn read(table: toml::Table, place: &str) -> Result<Config, ConfigError> {
                 .to_owned(),
         ));
     }
+    if let Some(reporter) = &config.reporter {
+        reporter.check().map_err(wrong)?;
+    }
     if let Some(https) = &config.reports.https {
         if !https.path.starts_with('/') {
             return Err(wrong(format!("reports.https.path is {:?}; it must begin with /", https.path)));

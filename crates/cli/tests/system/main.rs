@@ -24,6 +24,7 @@ mod lint;
 mod mail_world;
 mod policyd;
 mod postgres;
+mod reporter;
 mod scenarios;
 mod serve;
 mod wait;

@@ -34,11 +34,11 @@ impl Advice {
     }
 }
 
-fn warning(about: &str, message: impl Into<String>) -> Advice {
+pub(super) fn warning(about: &str, message: impl Into<String>) -> Advice {
     Advice { severity: Severity::Warning, about: about.to_owned(), message: message.into(), main_cf: None }
 }
 
-fn info(about: &str, message: impl Into<String>) -> Advice {
+pub(super) fn info(about: &str, message: impl Into<String>) -> Advice {
     Advice { severity: Severity::Info, about: about.to_owned(), message: message.into(), main_cf: None }
 }
 
