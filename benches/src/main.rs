@@ -11,6 +11,7 @@ mod mails;
 mod measure;
 mod pages;
 mod policyd;
+mod reporter;
 mod reports;
 mod sender_world;
 mod soak;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages | collect |
-    policyd [cached] [large] [cold] | soak SECONDS";
+    policyd [cached] [large] [cold] | soak SECONDS | reporter";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["collect"] => collect::run(),
         ["policyd", ref parts @ ..] => policyd::run(parts),
         ["soak", seconds] => number(seconds).and_then(soak::run),
+        ["reporter"] => reporter::run(),
         // Children of those above.
         ["import", folder, database] => reports::import(Path::new(folder), Path::new(database)),
         ["import-bare", folder, database] => reports::import_bare(Path::new(folder), Path::new(database)),
@@ -51,6 +53,9 @@ fn main() -> ExitCode {
         ["policyd-bare", socket, answer] => policyd::serve_bare(Path::new(socket), answer),
         ["sender-world", domains] => {
             domains.parse().map_err(|_| USAGE.to_owned()).and_then(sender_world::serve)
+        }
+        ["reporter-run", resolver, database, key] => {
+            reporter::make(resolver, Path::new(database), Path::new(key))
         }
         ["world", domains] => domains.parse().map_err(|_| USAGE.to_owned()).and_then(world::serve),
         _ => Err(USAGE.to_owned()),
