@@ -131,6 +131,15 @@ fn postfix_is_answered() {
     assert!(metrics.contains("mailward_dnssec_secure 1"), "{metrics}");
     let answers = "mailward_policy_answers_total{level=\"secure\",from=\"memory\"}";
     assert!(metrics.lines().any(|l| l.starts_with(answers) && !l.ends_with(" 0")), "{metrics}");
+    for (level, reason) in [
+        ("secure", "sts-enforce"),
+        ("dane-only", "dane-full"),
+        ("no-demand", "sts-testing"),
+        ("no-demand", "no-record"),
+    ] {
+        let decided = format!("mailward_policy_decisions_total{{level=\"{level}\",reason=\"{reason}\"}}");
+        assert!(metrics.contains(&decided), "{decided} {metrics}");
+    }
 
     let socket = format!("unix:{}", answering.socket.display());
     let (_world, path) = answering.end();

@@ -87,6 +87,13 @@ impl DeliveryPolicy {
         self.branch.as_ref().is_some_and(|branch| branch.dane == super::branch::DaneBranch::Absent)
     }
 
+    /// The reason that weighs most: what DANE brought where DANE decides, else the last one.
+    pub fn ground(&self) -> Option<&Reason> {
+        let by_dane = matches!(self.level, Level::DaneOnly | Level::Dane);
+        let dane = self.reasons.iter().rfind(|reason| by_dane && reason.is_about_dane());
+        dane.or(self.reasons.last())
+    }
+
     /// Why mail waits, in one line of ASCII: for [`Level::Defer`].
     pub fn cause(&self) -> String {
         let last = self.reasons.iter().rev().find_map(Reason::failure);

@@ -110,6 +110,13 @@ impl Reason {
         }
     }
 
+    pub(super) fn is_about_dane(&self) -> bool {
+        matches!(
+            self,
+            Self::DaneFull | Self::DanePartial | Self::HalfDane | Self::DaneUnusable | Self::NoDane
+        )
+    }
+
     /// What it says of mail that waits, if it is a cause of that.
     pub(super) fn failure(&self) -> Option<String> {
         let is_cause = matches!(

@@ -425,6 +425,7 @@ impl<'a> Look<'a> {
             self.inner.unsaved.add(entry.key.domain.as_str());
         }
         if let Some(decided) = &decided {
+            self.inner.meters.decided(decided);
             let mut trace = trace.clone();
             trace.extend(decided.reasons.iter().map(|reason| reason.sentence()));
             self.inner.recent.push(Recent {

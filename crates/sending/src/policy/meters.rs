@@ -1,6 +1,6 @@
 //! What the cache counts: handles made once, so that a question costs an addition.
 
-use mailward_core::delivery::Level;
+use mailward_core::delivery::{DeliveryPolicy, Level, Reason};
 use metrics::{Counter, Gauge, counter, gauge};
 
 use super::packed::{BY_NUMBER, LEVELS, number};
@@ -61,6 +61,18 @@ impl Meters {
         if let Some(counter) = level.and_then(|level| self.misses.get(usize::from(number(level)))) {
             counter.increment(1);
         }
+    }
+
+    /// A decision by a look, and its ground. Both sets of labels are closed.
+    pub(super) fn decided(&self, decided: &DeliveryPolicy) {
+        let reason = match decided.ground() {
+            // The word of the reason why there is no policy.
+            Some(Reason::NoSts(word)) => word.clone(),
+            Some(reason) => reason.as_str().to_owned(),
+            None => return,
+        };
+        let level = decided.level.as_str();
+        counter!("mailward_policy_decisions_total", "level" => level, "reason" => reason).increment(1);
     }
 
     /// A fetch and what it brought.
