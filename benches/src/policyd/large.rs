@@ -14,6 +14,8 @@ use crate::table::{Row, Table, thousands};
 const FEW: usize = 1_000;
 const TURNS: usize = 4;
 const TURN: Duration = Duration::from_millis(1_500);
+/// After reading, before memory is looked at.
+const SETTLING: Duration = Duration::from_secs(2);
 /// Connections that make every name known; each waits for its lookups.
 const WARMERS: usize = 256;
 
@@ -50,6 +52,8 @@ pub(super) fn measure(table: &mut Table) -> Result<(), String> {
     let mut many = None;
     for (domains, limit) in [(100_000, 60.0), (1_000_000, 450.0)] {
         let (mut server, first, loaded) = start(domains)?;
+        // What reading took is given back a moment later.
+        std::thread::sleep(SETTLING);
         let count = thousands(domains as f64);
         let mib = |mib: f64| format!("{mib:.0} MiB");
         table.row(at_most(&format!("{count} policies, read: resident"), server.resident(), limit, mib));
