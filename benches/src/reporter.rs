@@ -127,7 +127,7 @@ fn seen(name: &str, record: &str, number: usize) -> Result<Increment, String> {
         additional_information: None,
         failure_reason_code: Some("certificate has expired".into()),
     };
-    let kinds = if number % 3 == 0 { 3 } else { 0 };
+    let kinds = if number.is_multiple_of(3) { 3 } else { 0 };
     Ok(Increment {
         day: yesterday()?,
         domain: PolicyDomain::parse(name).map_err(|e| e.to_string())?,

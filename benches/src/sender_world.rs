@@ -127,7 +127,7 @@ fn obey(world: &World, addresses: &[Ipv4Addr], line: &str) -> Result<(), String>
             let name = domain(number(1)? as usize);
             let fault = (number(2)? == 0).then_some(Fault::ServFail);
             for owner in [name.clone(), format!("_mta-sts.{name}")] {
-                world.dns.fault(&owner, None, fault.clone()).map_err(|e| e.to_string())?;
+                world.dns.fault(&owner, None, fault).map_err(|e| e.to_string())?;
             }
             Ok(())
         }

@@ -130,7 +130,7 @@ async fn one(
     rate: usize,
     end: Instant,
 ) -> Result<Seen, String> {
-    let map = if number % 2 == 0 { "mailward" } else { "mailward-tlsrpt" };
+    let map = if number.is_multiple_of(2) { "mailward" } else { "mailward-tlsrpt" };
     let (mut chance, mut seen, mut asked) = (Chance::new(number), Seen::nothing(), Vec::new());
     let mut pipe = Pipe::connect(&place).await?;
     let mut lives = 0;

@@ -89,7 +89,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The trouble of a domain by its number, if it is restless. Deaf addresses serve no restless domain with
 /// another trouble: numbers of a sort have one remainder by eight.
 fn trouble_of(number: usize) -> Option<Trouble> {
-    if number % RESTLESS != 0 {
+    if !number.is_multiple_of(RESTLESS) {
         return None;
     }
     Some(match number / RESTLESS % 4 {
