@@ -81,6 +81,9 @@ pub struct Known<'a> {
     pub record: Option<&'a Result<Option<String>, RecordTrouble>>,
     /// The fetch, once made.
     pub fetched: Option<&'a Result<StsPolicy, FetchTrouble>>,
+    /// Whether the policy kept is to be fetched again under the same id, before [`REFRESH`] has passed:
+    /// the caller spreads refreshes over the day, and makes them before a policy runs out.
+    pub refresh_due: bool,
 }
 
 /// Why there is no usable record.
@@ -217,7 +220,8 @@ pub fn step(known: Known<'_>, recheck: SignedDuration, now: Timestamp) -> Step {
 }
 
 fn announced(known: Known<'_>, live: Option<&CachedPolicy>, id: &str, now: Timestamp) -> Step {
-    if let Some(cached) = live.filter(|c| c.id == id && within(c.fetched_at, REFRESH, now)) {
+    let is_recent = |c: &CachedPolicy| within(c.fetched_at, REFRESH, now) && !known.refresh_due;
+    if let Some(cached) = live.filter(|c| c.id == id && is_recent(c)) {
         return serve(cached, Freshness::Fresh);
     }
     if known.failed.is_some_and(|f| f.id == id && within(f.at, RETRY_SAME_ID, now)) {

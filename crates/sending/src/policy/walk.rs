@@ -1,8 +1,7 @@
 //! The MTA-STS side of a look: from what is held, over the record and the fetch, to a policy or to the
 //! reason why none applies.
 //!
-//! Each turn is decided by `mailward_core::mta_sts::cache::step`. Two things are added here: a policy is
-//! fetched again daily and before it runs out, also under the same id; and what failed is remembered with
+//! Each turn is decided by `mailward_core::mta_sts::cache::step`. Added here: what failed is remembered with
 //! the time of its first failure.
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +27,7 @@ const NEGATIVE: std::ops::RangeInclusive<u32> = 30..=3600;
 pub(super) struct Start {
     pub(super) held: Option<Held>,
     pub(super) failure: Option<RefreshFailure>,
-    /// From when on the policy is fetched again whatever its id.
+    /// From when on the policy is fetched again whatever its id: daily, or before it runs out.
     pub(super) fetch_due: Option<u32>,
     /// Whether the record is looked at although it need not be yet.
     pub(super) ask: bool,
@@ -109,24 +108,9 @@ pub(super) async fn walk(fetcher: &Fetcher, domain: &PolicyDomain, start: Start)
             failed: failed.as_ref(),
             record: seen.as_ref().map(|seen| &seen.record),
             fetched: fetched.as_ref(),
+            refresh_due: start.fetch_due.is_some_and(|due| seconds(now) >= due),
         };
-        let next = match step(known, recheck, now) {
-            Step::Serve { freshness: Freshness::Fresh, policy, expires_at } => {
-                let due = announced(seen.as_ref()).filter(|id| is_due(&start, failed.as_ref(), id, now));
-                match due {
-                    Some(id) => Step::FetchPolicy { id: id.to_owned() },
-                    None => Step::Serve { freshness: Freshness::Fresh, policy, expires_at },
-                }
-            }
-            Step::NoPolicy(NoPolicy::ModeNone) if fetched.is_none() => {
-                match announced(seen.as_ref()).filter(|id| is_due(&start, failed.as_ref(), id, now)) {
-                    Some(id) => Step::FetchPolicy { id: id.to_owned() },
-                    None => Step::NoPolicy(NoPolicy::ModeNone),
-                }
-            }
-            next => next,
-        };
-        match next {
+        match step(known, recheck, now) {
             Step::AskRecord => seen = Some(ask(fetcher, domain, &mut trace).await),
             Step::FetchPolicy { id: announced } => {
                 let result = fetcher.fetch(domain).await;
@@ -221,18 +205,6 @@ fn failed(start: &Start) -> Option<FailedFetch> {
     let failure = start.failure.as_ref()?;
     let id = failure.id.clone()?;
     Some(FailedFetch { id, at: failure.last_at })
-}
-
-fn announced(seen: Option<&Seen>) -> Option<&str> {
-    seen?.record.as_ref().ok()?.as_deref()
-}
-
-/// Whether a live policy is fetched again under the same id: daily, or before it runs out.
-fn is_due(start: &Start, failed: Option<&FailedFetch>, id: &str, now: Timestamp) -> bool {
-    let held_back = failed.is_some_and(|failed| {
-        failed.id == id && (SignedDuration::ZERO..RETRY_SAME_ID).contains(&now.duration_since(failed.at))
-    });
-    !held_back && start.fetch_due.is_some_and(|due| seconds(now) >= due)
 }
 
 async fn ask(fetcher: &Fetcher, domain: &PolicyDomain, trace: &mut Vec<String>) -> Seen {

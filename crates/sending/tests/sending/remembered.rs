@@ -142,3 +142,20 @@ async fn a_policy_is_fetched_daily_although_nobody_asks() {
     eventually("both are fetched again", fetched).await;
     assert_eq!((house.fetches("a.test"), house.fetches("b.test")), (2, 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_fails_is_left_alone_for_five_minutes() {
+    let house = House::start().await;
+    house.domain("a.test");
+    assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));
+    house.world.policy_hosts.set_answer("mta-sts.a.test", Answer::Status(500));
+    // Refreshes are spread over the day: this one is due before the day is over.
+    house.pass(85_900);
+    let before = house.fetches("a.test");
+    for (pass, fetches) in [(0, 1), (61, 1), (61, 1), (61, 1), (200, 2)] {
+        house.pass(pass);
+        house.ask("mailward-trace a.test").await;
+        assert_eq!(house.fetches("a.test") - before, fetches, "after {pass} s more");
+        assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"), "the live policy holds");
+    }
+}

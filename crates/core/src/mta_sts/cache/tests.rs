@@ -39,6 +39,7 @@ fn every_turn_has_its_step() {
     let to_none = Ok(policy(Mode::None, 86_400));
     let nonsense = Err(FetchTrouble::Invalid(PolicyError("x".into())));
     let failed = FailedFetch { id: "2".into(), at: at(7_000) };
+    let refused = FailedFetch { id: "1".into(), at: at(7_000) };
     let (soon, later, day, dead) = (at(60), at(7_200), at(90_000), at(604_800));
     let known = Known { cached: Some(&live), ..Known::default() };
     let empty = Known::default();
@@ -67,6 +68,19 @@ fn every_turn_has_its_step() {
             Known { record: Some(&newer), failed: Some(&failed), ..empty },
             later,
             "back-off",
+        ),
+        ("refresh is due", Known { record: Some(&same), refresh_due: true, ..known }, later, "fetch 1"),
+        (
+            "refresh is due, failed just now",
+            Known { record: Some(&same), failed: Some(&refused), refresh_due: true, ..known },
+            later,
+            "kept back-off",
+        ),
+        (
+            "refresh of mode none is due",
+            Known { cached: Some(&none), record: Some(&same), refresh_due: true, ..empty },
+            later,
+            "fetch 1",
         ),
         ("record gone", Known { record: Some(&absent), ..known }, later, "kept no-record"),
         ("record gone, expired", Known { record: Some(&absent), ..known }, dead, "no-record"),
@@ -183,7 +197,7 @@ fn an_id_that_changes_all_the_time_is_not_followed() {
         ("noted before the clock went back", Some(&live), Some(&failed), "2", -10, "fetch 2"),
     ] {
         let record = Ok(Some(id.to_owned()));
-        let known = Known { cached, failed, record: Some(&record), fetched: None };
+        let known = Known { cached, failed, record: Some(&record), ..Known::default() };
         assert_eq!(word(&step(known, HOUR, at(now))), expected, "{name}");
     }
 }
