@@ -32,7 +32,7 @@ pub(crate) use certificate::Certificate;
 pub use certificate::CertificateError;
 pub use describe::{describe, describe_chain};
 pub(crate) use text::{hex, printable};
-pub use web_pki::verify_web_pki;
+pub use web_pki::{verify_web_pki, verify_web_pki_address};
 
 /// The most certificates of a chain that are looked at; a longer one is refused as a whole.
 pub const MAX_CERTIFICATES: usize = 10;
@@ -49,7 +49,7 @@ pub enum ChainFault {
     Expired(Timestamp),
     /// notBefore lies ahead; holds it (reading A33).
     NotYetValid(Timestamp),
-    /// No DNS-ID fits; holds the names presented.
+    /// No DNS-ID (or IP-ID, for an address) fits; holds the names presented.
     HostMismatch(Vec<String>),
     /// The issuer is not among the anchors.
     UnknownIssuer,

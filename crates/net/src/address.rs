@@ -21,6 +21,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         [0 | 10 | 127, ..] | [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..]
         // Protocol assignments, documentation, benchmarks.
         | [192, 0, 0 | 2, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _]
+        // What a machine in Azure reaches its host by; there it is inside, elsewhere nobody answers.
+        | [168, 63, 129, 16]
         // Multicast, reserved, broadcast.
         | [224..=255, ..]
     )
@@ -60,6 +62,14 @@ mod tests {
             ("127.0.0.1", false),
             ("127.255.0.9", false),
             ("169.254.169.254", false),
+            ("100.100.100.200", false),
+            ("168.63.129.16", false),
+            ("168.63.129.17", true),
+            ("192.0.0.192", false),
+            ("fd00:ec2::254", false),
+            ("::ffff:169.254.169.254", false),
+            ("64:ff9b::a9fe:a9fe", false),
+            ("::ffff:0:127.0.0.1", false),
             ("172.15.0.1", true),
             ("172.16.0.1", false),
             ("172.31.255.1", false),

@@ -1,5 +1,6 @@
 //! Posts a report to an address that a stranger's record names (RFC 8460 §5.4): HTTPS only, one deadline,
-//! and never an address inside.
+//! and never an address inside. A host that is an address falls under the rule of addresses that a name
+//! leads to, and its certificate must hold for the address.
 //!
 //! Every status but 2xx is a failure. 307 and 308 are followed once, to https on the same host: RFC 8460
 //! says nothing of redirects, and another host would be somebody whom the record did not name. The
@@ -21,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{Recorder, fault_text};
+use crate::tls::{Peer, Recorder, fault_text};
 use crate::{Outside, connect};
 
 /// For everything, a redirect included.
@@ -96,15 +97,9 @@ async fn follow(outside: &Outside, uri: &str, media_type: &str, body: Bytes) -> 
 /// A parsed address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Target {
-    host: Host,
+    host: Peer,
     port: u16,
     path: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    Name(DomainName),
-    Address(IpAddr),
 }
 
 impl Target {
@@ -117,12 +112,7 @@ impl Target {
         if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(format!("{uri} has a login"));
         }
-        let host = parsed.host().unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = match bare.parse::<IpAddr>() {
-            Ok(address) => Host::Address(address),
-            Err(_) => Host::Name(DomainName::parse(host).map_err(|e| format!("{host:?}: {e}"))?),
-        };
+        let host = peer(parsed.host().unwrap_or_default())?;
         let path = parsed.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self { host, port: parsed.port_u16().unwrap_or(default_port), path: path.to_owned() })
     }
@@ -138,12 +128,29 @@ impl Target {
 
     fn authority(&self) -> String {
         let host = match &self.host {
-            Host::Name(name) => name.to_string(),
-            Host::Address(IpAddr::V4(address)) => address.to_string(),
-            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Peer::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            other => other.to_string(),
         };
         if self.port == 443 { host } else { format!("{host}:{}", self.port) }
     }
+}
+
+/// The host of a URI (RFC 3986 §3.2.2).
+fn peer(host: &str) -> Result<Peer, String> {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(address) = literal.unwrap_or(host).parse::<IpAddr>() {
+        return Ok(Peer::Address(address));
+    }
+    // Resolvers of operating systems take 127.1, 2130706433 and 0x7f.0.0.1 for addresses. Ours does not,
+    // and no top-level domain looks like it.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.to_ascii_lowercase().starts_with("0x");
+    if hexadecimal || (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(format!(
+            "{host:?} is neither a name nor an address: an IPv4 address is four decimal numbers"
+        ));
+    }
+    DomainName::parse(host).map(Peer::Name).map_err(|e| format!("{host:?}: {e}"))
 }
 
 /// What came back.
@@ -162,7 +169,7 @@ impl Reply {
 }
 
 async fn once(outside: &Outside, target: &Target, media_type: &str, body: Bytes) -> Result<Reply, Delivered> {
-    let (name, addresses) = resolve(outside, &target.host).await?;
+    let addresses = resolve(outside, &target.host).await?;
     let (stream, address) =
         connect::first_of(outside, &addresses, target.port).await.map_err(|refused| match refused {
             connect::Refused::Private(list) => {
@@ -171,10 +178,10 @@ async fn once(outside: &Outside, target: &Target, media_type: &str, body: Bytes)
             connect::Refused::All(errors) => Delivered::later(format!("no connection: {errors}")),
         })?;
     let recorder = Arc::new(Recorder::new());
-    let shaken = outside.roots.connect(&name, &[b"http/1.1"], &recorder, stream).await;
+    let shaken = outside.roots.connect_to(&target.host, &[b"http/1.1"], &recorder, stream).await;
     let chain = recorder.chain();
     if !chain.is_empty() {
-        let faults = outside.roots.verdict(&chain, &name, outside.clock.now());
+        let faults = outside.roots.verdict_on(&chain, &target.host, outside.clock.now());
         if !faults.is_empty() {
             let words: Vec<String> = faults.iter().map(fault_text).collect();
             // They may mend it within the day.
@@ -196,25 +203,19 @@ async fn once(outside: &Outside, target: &Target, media_type: &str, body: Bytes)
         .map_err(|e| Delivered::later(format!("{address} does not answer in HTTP: {e}")))
 }
 
-/// The name to speak to in TLS, and where it is.
-async fn resolve(outside: &Outside, host: &Host) -> Result<(DomainName, Vec<IpAddr>), Delivered> {
-    match host {
-        Host::Address(address) if !connect::is_allowed(outside, *address) => {
-            Err(Delivered::refused(format!("{address} is private or reserved; not connected to")))
-        }
-        Host::Address(address) => Err(Delivered::refused(format!(
-            "{address} is an address where a name must be: no certificate could speak for it"
-        ))),
-        Host::Name(name) => {
-            let (v4, v6) = tokio::join!(outside.resolver.ipv4(name), outside.resolver.ipv6(name));
-            let found: Vec<IpAddr> =
-                [&v6, &v4].into_iter().flatten().flat_map(|answer| answer.records.clone()).collect();
-            match (found.is_empty(), v4, v6) {
-                (false, ..) => Ok((name.clone(), found)),
-                (true, Err(e), _) | (true, _, Err(e)) => Err(Delivered::later(format!("{name}: {e}"))),
-                (true, Ok(_), Ok(_)) => Err(Delivered::later(format!("{name} has no address"))),
-            }
-        }
+/// Where a host is. Whether its addresses may be connected to is judged right before that is done.
+async fn resolve(outside: &Outside, host: &Peer) -> Result<Vec<IpAddr>, Delivered> {
+    let name = match host {
+        Peer::Address(address) => return Ok(vec![*address]),
+        Peer::Name(name) => name,
+    };
+    let (v4, v6) = tokio::join!(outside.resolver.ipv4(name), outside.resolver.ipv6(name));
+    let found: Vec<IpAddr> =
+        [&v6, &v4].into_iter().flatten().flat_map(|answer| answer.records.clone()).collect();
+    match (found.is_empty(), v4, v6) {
+        (false, ..) => Ok(found),
+        (true, Err(e), _) | (true, _, Err(e)) => Err(Delivered::later(format!("{name}: {e}"))),
+        (true, Ok(_), Ok(_)) => Err(Delivered::later(format!("{name} has no address"))),
     }
 }
 
@@ -282,7 +283,9 @@ mod tests {
             ("https://R.example/v1?x=1", "r.example", "/v1?x=1"),
             ("HTTPS://r.example", "r.example", "/"),
             ("https://r.example:8443/a#b", "r.example:8443", "/a"),
-            ("https://[2001:db8::1]/x", "[2001:db8::1]", "/x"),
+            ("https://[2001:DB8::1]/x", "[2001:db8::1]", "/x"),
+            ("https://192.0.2.1:8443/x", "192.0.2.1:8443", "/x"),
+            ("https://0x.example/x", "0x.example", "/x"),
         ] {
             let target = Target::parse(uri, 443).unwrap();
             assert_eq!((target.authority().as_str(), target.path.as_str()), (authority, path), "{uri}");
@@ -291,6 +294,15 @@ mod tests {
             ("http://r.example/", "not https"),
             ("https://u:p@r.example/", "a login"),
             ("https:///x", "no host"),
+            ("https://127.1/", "an address in short"),
+            ("https://2130706433/", "an address as one number"),
+            ("https://0177.0.0.1/", "an address in octal"),
+            ("https://0x7f.0.0.1/", "an address in hexadecimal"),
+            ("https://0x7f000001/", "the same as one number"),
+            ("https://0X7F000001./", "and with a final dot"),
+            ("https://127.0.0.1./", "an address with a final dot"),
+            ("https://[fe80::1%25eth0]/", "an address with a zone"),
+            ("https://[127.0.0.1/", "half a bracket"),
             ("r.example", "no scheme"),
         ] {
             assert!(Target::parse(uri, 443).is_err(), "{uri}: {why}");
@@ -305,7 +317,14 @@ mod tests {
         {
             assert_eq!(first.redirected(location, 443).unwrap().path, path, "{location}");
         }
-        for location in ["https://other.example/b", "http://r.example/b", "//other.example/b", "b", ""] {
+        for location in [
+            "https://other.example/b",
+            "https://127.0.0.1/b",
+            "http://r.example/b",
+            "//other.example/b",
+            "b",
+            "",
+        ] {
             assert!(first.redirected(location, 443).is_err(), "{location}");
         }
     }

@@ -5,13 +5,15 @@
 //! [`mailward_core::chain::verify_web_pki`], the same for every peer. The proof that the peer holds its
 //! key stays with the TLS library. Sessions are never resumed: an audit wants the whole chain each time.
 
+use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use mailward_core::DomainName;
-use mailward_core::chain::{ChainFault, TrustAnchors, verify_web_pki};
+use mailward_core::chain::{ChainFault, TrustAnchors, verify_web_pki, verify_web_pki_address};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ProtocolVersion};
@@ -33,6 +35,24 @@ pub(crate) use record::Recorder;
 pub struct Roots {
     anchors: TrustAnchors,
     config: Arc<ClientConfig>,
+}
+
+/// Whom a certificate must speak for (the reference identity of RFC 9525 §1.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The name that was resolved.
+    Name(DomainName),
+    /// The address that stands in a URI itself.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
 }
 
 /// Why the anchors cannot be read.
@@ -92,6 +112,14 @@ impl Roots {
         verify_web_pki(chain, &self.anchors, host, now)
     }
 
+    /// Everything that keeps a chain from speaking for `peer` at `now`.
+    pub(crate) fn verdict_on(&self, chain: &[Vec<u8>], peer: &Peer, now: Timestamp) -> Vec<ChainFault> {
+        match peer {
+            Peer::Name(name) => self.verdict(chain, name, now),
+            Peer::Address(address) => verify_web_pki_address(chain, &self.anchors, *address, now),
+        }
+    }
+
     /// Shakes hands for `host` (which is also the SNI, RFC 8461 §4.2 with RFC 6066 §3). The recorder has
     /// the chain afterwards, whatever came of it, and also when the future is dropped at a deadline.
     pub(crate) async fn connect<S>(
@@ -104,8 +132,25 @@ impl Roots {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.as_str().to_owned())
-            .map_err(|_| Refusal::other(&format!("{host} cannot be a name in TLS")))?;
+        self.connect_to(&Peer::Name(host.clone()), alpn, recorder, stream).await
+    }
+
+    /// The same for a peer of either kind. An address is never sent as SNI (RFC 6066 §3).
+    pub(crate) async fn connect_to<S>(
+        &self,
+        peer: &Peer,
+        alpn: &[&[u8]],
+        recorder: &Arc<Recorder>,
+        stream: S,
+    ) -> Result<TlsStream<S>, Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = match peer {
+            Peer::Name(host) => ServerName::try_from(host.as_str().to_owned())
+                .map_err(|_| Refusal::other(&format!("{host} cannot be a name in TLS")))?,
+            Peer::Address(address) => ServerName::from(*address),
+        };
         // A few reference counts: the configuration is shared, the verifier belongs to this handshake.
         let mut config = ClientConfig::clone(&self.config);
         config.dangerous().set_certificate_verifier(Arc::clone(recorder) as _);

@@ -1,5 +1,7 @@
 //! One certificate as sent, parsed once, with what a verdict asks of it.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use rustls_pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm};
 use x509_parser::certificate::X509Certificate;
@@ -94,6 +96,17 @@ impl<'a> Certificate<'a> {
     pub(crate) fn dns_ids(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.general_names().filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(*name),
+            _ => None,
+        })
+    }
+
+    /// The IP-IDs (RFC 5280 §4.2.1.6: four octets or sixteen), at most [`MAX_NAMES`].
+    pub(crate) fn ip_ids(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.general_names().filter_map(|name| match name {
+            GeneralName::IPAddress(octets) => match octets.len() {
+                4 => <[u8; 4]>::try_from(*octets).ok().map(IpAddr::from),
+                _ => <[u8; 16]>::try_from(*octets).ok().map(IpAddr::from),
+            },
             _ => None,
         })
     }

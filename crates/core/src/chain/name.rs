@@ -14,7 +14,7 @@ pub enum CommonName {
 }
 
 /// Names shown when none fits.
-const NAMES_SHOWN: usize = 100;
+pub(super) const NAMES_SHOWN: usize = 100;
 /// Common names compared; a certificate has one.
 const COMMON_NAMES: usize = 10;
 

@@ -1,5 +1,6 @@
 //! The verdict of the web PKI, with everything that is wrong.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,34 @@ pub fn verify_web_pki(
     host: &DomainName,
     now: Timestamp,
 ) -> Vec<ChainFault> {
+    // RFC 8461 §4.2: the name in a DNS-ID, never in the common name.
+    verify(chain, anchors, now, |leaf| {
+        (!name::names(leaf, host, CommonName::Ignored)).then(|| name::presented(leaf))
+    })
+}
+
+/// The same for a server that is known by its address alone: a URI of RFC 3986 §3.2.2 with an IP-literal.
+pub fn verify_web_pki_address(
+    chain: &[Vec<u8>],
+    anchors: &TrustAnchors,
+    address: IpAddr,
+    now: Timestamp,
+) -> Vec<ChainFault> {
+    // RFC 9110 §4.3.5: in an IP-ID, octet for octet; an address in a DNS-ID is none.
+    verify(chain, anchors, now, |leaf| {
+        let presented: Vec<IpAddr> = leaf.ip_ids().collect();
+        let shown = || presented.iter().map(ToString::to_string).chain(name::presented(leaf));
+        (!presented.contains(&address)).then(|| shown().take(name::NAMES_SHOWN).collect())
+    })
+}
+
+/// `mismatch` is what the leaf presents instead, when it does not name its server.
+fn verify(
+    chain: &[Vec<u8>],
+    anchors: &TrustAnchors,
+    now: Timestamp,
+    mismatch: impl FnOnce(&Certificate<'_>) -> Option<Vec<String>>,
+) -> Vec<ChainFault> {
     let certificates = match read_chain(chain) {
         Ok(certificates) => certificates,
         Err(error) => return vec![ChainFault::Malformed(error.to_string())],
@@ -32,10 +61,7 @@ pub fn verify_web_pki(
     {
         faults.insert(0, fault);
     }
-    // RFC 8461 §4.2: the name in a DNS-ID, never in the common name.
-    if !name::names(leaf, host, CommonName::Ignored) {
-        faults.push(ChainFault::HostMismatch(name::presented(leaf)));
-    }
+    faults.extend(mismatch(leaf).map(ChainFault::HostMismatch));
     faults
 }
 

@@ -84,6 +84,30 @@ fn every_fault_of_a_leaf_is_told() {
 }
 
 #[test]
+fn an_address_is_named_by_an_ip_id_alone() {
+    let world = World::new();
+    let (anchors, _) = TrustAnchors::from_der([&world.root.der]);
+    let of = |names: &[&str], address: &str| {
+        verify_web_pki_address(&world.chain(server(names)), &anchors, address.parse().unwrap(), now())
+    };
+    for (names, address, faults, why) in [
+        (&["192.0.2.1"][..], "192.0.2.1", vec![], "IPv4"),
+        (&["a.example", "2001:db8::1"], "2001:DB8:0::1", vec![], "IPv6, in any form"),
+        (&["192.0.2.1"], "192.0.2.2", vec![mismatch(&["192.0.2.1"])], "another address"),
+        (&["192.0.2.1"], "::ffff:192.0.2.1", vec![mismatch(&["192.0.2.1"])], "another family"),
+        (&["*.0.2.1"], "192.0.2.1", vec![mismatch(&["*.0.2.1"])], "a name of digits"),
+        (&[HOST, "10.0.0.1"], "192.0.2.1", vec![mismatch(&["10.0.0.1", HOST])], "all is shown"),
+    ] {
+        assert_eq!(of(names, address), faults, "{why}");
+    }
+    let late = world.chain(expired(server(&["192.0.2.1"])));
+    let faults = verify_web_pki_address(&late, &anchors, "192.0.2.1".parse().unwrap(), now());
+    assert_eq!(faults, vec![expired_in_march()], "the rest is judged all the same");
+    let named = verify_web_pki(&world.chain(server(&["192.0.2.1"])), &anchors, &host(HOST), now());
+    assert_eq!(named, vec![mismatch(&[])], "an IP-ID is no name");
+}
+
+#[test]
 fn every_fault_of_a_path_is_told() {
     let other = World::new();
     let outside =
