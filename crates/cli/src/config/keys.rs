@@ -213,8 +213,12 @@ pub const TABLES: &[Table] = &[
                 r#""smtp://127.0.0.1:25""#,
                 "where report mails are handed in: smtp://, smtps:// or smtp+starttls://",
             ),
-            example("reporter.user", r#""reports""#, "user there (AUTH PLAIN)"),
-            example("reporter.password_file", r#""/etc/mailward/submit.password""#, "file with its password"),
+            example("reporter.user", r#""reports""#, "user there (AUTH PLAIN or LOGIN)"),
+            example(
+                "reporter.password_file",
+                r#""/etc/mailward/submit.password""#,
+                "file with its password, on one line",
+            ),
             example(
                 "reporter.dkim",
                 r#"[{ domain = "example.com", selector = "tlsrpt", key = "tlsrpt.pem" }]"#,

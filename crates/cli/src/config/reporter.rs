@@ -102,6 +102,9 @@ impl ReporterTable {
         if self.user.is_some() != self.password_file.is_some() {
             return Err("reporter.user and reporter.password_file go together".to_owned());
         }
+        if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(char::is_control)) {
+            return Err("reporter.user is empty or has a control character".to_owned());
+        }
         if self.spread > LONGEST_SPREAD {
             return Err(format!("reporter.spread is longer than {LONGEST_SPREAD}"));
         }
@@ -125,11 +128,7 @@ impl ReporterTable {
     pub fn options(&self, store_url: &str) -> Result<ReporterOptions, String> {
         self.check()?;
         let login = match (&self.user, &self.password_file) {
-            (Some(user), Some(file)) => {
-                let password = read(file).map_err(|why| format!("reporter.password_file: {why}"))?;
-                let password = String::from_utf8_lossy(&password).trim_end_matches(['\r', '\n']).to_owned();
-                Some(Login { user: user.clone(), password })
-            }
+            (Some(user), Some(file)) => Some(Login { user: user.clone(), password: password(file)? }),
             _ => None,
         };
         let keys = self.dkim.iter().map(|key| key.load().map(Arc::new)).collect::<Result<_, _>>()?;
@@ -146,6 +145,21 @@ impl ReporterTable {
             alone: store_url.starts_with("sqlite:"),
         })
     }
+}
+
+/// The one line of a password file. What AUTH cannot carry (RFC 4616) is told now, not at night.
+fn password(file: &Path) -> Result<String, String> {
+    let wrong = |why: &str| format!("reporter.password_file: {}: {why}", file.display());
+    let bytes = read(file).map_err(|why| format!("reporter.password_file: {why}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is no UTF-8"))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(wrong("it is empty; the first line is the password"));
+    }
+    if password.contains(['\r', '\n', '\0']) {
+        return Err(wrong("it has more than one line, or a NUL"));
+    }
+    Ok(password.to_owned())
 }
 
 fn domain_of(address: &str) -> Option<DomainName> {
@@ -179,11 +193,36 @@ mod tests {
             (ReporterTable { from: Some("a b@example.com".into()), ..good.clone() }, "from"),
             (ReporterTable { submit: "mail.example.com".into(), ..good.clone() }, "smtp://127.0.0.1"),
             (ReporterTable { user: Some("u".into()), ..good.clone() }, "password_file"),
+            (
+                ReporterTable { user: Some("a\0b".into()), password_file: Some("p".into()), ..good.clone() },
+                "control character",
+            ),
             (ReporterTable { spread: Span::seconds(90_000), ..good.clone() }, "spread"),
             (ReporterTable { dkim: vec![key("mail.example.com")], ..good.clone() }, "another domain"),
         ] {
             let why = bad.check().unwrap_err();
             assert!(why.contains(part), "{part}: {why}");
+        }
+    }
+    #[test]
+    fn a_password_is_one_line_of_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        for (bytes, read) in [
+            (&b"s3cret\n"[..], Ok("s3cret")),
+            (b" with blanks \r\n", Ok(" with blanks ")),
+            ("ge\u{fc}ber".as_bytes(), Ok("ge\u{fc}ber")),
+            (b"\n", Err("it is empty")),
+            (b"one\ntwo\n", Err("more than one line")),
+            (b"a\0b", Err("more than one line")),
+            (b"\xff\xfe", Err("no UTF-8")),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            match (password(&file), read) {
+                (Ok(password), Ok(read)) => assert_eq!(password, read),
+                (Err(why), Err(part)) => assert!(why.contains(part) && why.contains("/password"), "{why}"),
+                (outcome, _) => panic!("{bytes:?}: {outcome:?}"),
+            }
         }
     }
 }

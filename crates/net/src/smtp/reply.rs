@@ -145,6 +145,14 @@ impl Reply {
         };
         self.lines.iter().skip(1).any(|l| first_word(l) == keyword.to_ascii_lowercase().as_bytes())
     }
+
+    /// What stands behind a keyword of an EHLO reply, escaped: `5` of `SIZE 5`.
+    pub fn parameter(&self, keyword: &str) -> Option<String> {
+        self.keywords().into_iter().find_map(|line| {
+            let (first, rest) = line.split_once(' ')?;
+            first.eq_ignore_ascii_case(keyword).then(|| rest.trim().to_owned())
+        })
+    }
 }
 
 /// Code and text on one line, escaped, at most 255 characters.
@@ -296,6 +304,8 @@ mod tests {
         let ehlo = &replies[0];
         assert!(!ehlo.offers("STARTTLS"));
         assert!(ehlo.offers("size") && ehlo.offers("Pipelining"));
+        assert_eq!(ehlo.parameter("Size").as_deref(), Some("5"));
+        assert_eq!(ehlo.parameter("PIPELINING"), None);
         let (replies, _) = read(b"250-mx\r\n250-StartTls now\r\n250 X\x00\xff\r\n").unwrap();
         assert!(replies[0].offers("STARTTLS"));
         assert_eq!(replies[0].keywords(), ["StartTls now", r"X\x00\xff"]);

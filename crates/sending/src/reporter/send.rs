@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::Reporter;
 use super::mail::Letter;
+use super::target::with_a_labels;
 
 /// Attempts at a time, over all hosts.
 const AT_ONCE: usize = 32;
@@ -119,18 +120,22 @@ impl Reporter {
             Ok(ReportUri::Https(uri)) => {
                 post(&inner.outside, &uri, write::GZIP_TYPE, report.gzip.clone()).await
             }
-            Ok(ReportUri::Mailto { mailbox, .. }) => match self.mail(report, &mailbox) {
-                Ok(mail) => {
-                    let login = inner.options.login.as_ref();
-                    submit(&inner.outside, &inner.options.submit, login, &mailbox, &mail).await
+            Ok(ReportUri::Mailto { mailbox, .. }) => {
+                let to = with_a_labels(&mailbox);
+                match self.mail(report, &to) {
+                    Ok(mail) => {
+                        let login = inner.options.login.as_ref();
+                        submit(&inner.outside, &inner.options.submit, login, &to, &mail).await
+                    }
+                    Err(why) => Delivered { answer: Answer::Later(None), text: why },
                 }
-                Err(why) => Delivered { answer: Answer::Later(None), text: why },
-            },
+            }
             Err(why) => Delivered { answer: Answer::Refused, text: why.to_string() },
         }
     }
 
-    /// The mail that carries a report, signed.
+    /// The mail that carries a report, signed. Made again it is the same one, but for what a signature says
+    /// of its own time.
     ///
     /// # Errors
     /// In words, when the report cannot be read or the mail not be signed.
@@ -144,7 +149,7 @@ impl Reporter {
             report: &unpacked(&report.gzip)?,
             gzip: &report.gzip,
         };
-        let mail = letter.compose(to, inner.outside.clock.now());
+        let mail = letter.compose(to, report.row.made_at);
         let mut signed = Vec::with_capacity(mail.len() + 1024 * inner.options.keys.len());
         for key in &inner.options.keys {
             signed.extend_from_slice(key.sign(&mail)?.as_bytes());

@@ -9,6 +9,7 @@
 
 mod asked;
 mod endpoint;
+mod handed_in;
 mod hostile;
 mod house;
 mod remembered;

@@ -19,10 +19,10 @@ use tempfile::TempDir;
 use crate::endpoint::Endpoint;
 use crate::house::{named, open, outside};
 
-struct Office {
-    world: World,
-    store: Store,
-    reporter: Reporter,
+pub struct Office {
+    pub world: World,
+    pub store: Store,
+    pub reporter: Reporter,
     /// Where our own mail server is.
     server: std::net::Ipv4Addr,
     stop: Stop,
@@ -35,7 +35,7 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     -----END PRIVATE KEY-----\n";
 
 impl Office {
-    async fn open(private: bool) -> Self {
+    pub async fn open(private: bool) -> Self {
         let world = World::start(&WorldOptions::default()).unwrap();
         world.zone("test", mailward_lab::Security::Unsigned).unwrap();
         let server = world.mx("mail.sender.test", Behaviour::Good, CertificateKind::Good).unwrap();
@@ -47,7 +47,7 @@ impl Office {
     }
 
     /// Sessions of a domain on the present day, and where it wants the report.
-    async fn seen(&self, domain: &str, rua: &str, failed: u64) {
+    pub async fn seen(&self, domain: &str, rua: &str, failed: u64) {
         let record = format!("v=TLSRPTv1; rua={rua}");
         self.world.set(&format!("_smtp._tls.{domain}"), "TXT", &[&record]).unwrap();
         let increment = Increment {
@@ -72,15 +72,15 @@ impl Office {
         mailward_core::Clock::now(&*self.world.clock)
     }
 
-    fn pass(&self, hours: i64, minutes: i64) {
+    pub fn pass(&self, hours: i64, minutes: i64) {
         self.world.clock.advance(SignedDuration::from_mins(hours * 60 + minutes));
     }
 
-    async fn make(&self) -> usize {
+    pub async fn make(&self) -> usize {
         self.reporter.make(&self.stop).await.unwrap()
     }
 
-    async fn send(&self) -> usize {
+    pub async fn send(&self) -> usize {
         self.reporter.send(&self.stop).await.unwrap()
     }
 
@@ -89,7 +89,7 @@ impl Office {
     }
 
     /// State, tries and answer of the only target.
-    async fn target(&self) -> (TargetState, u32, String) {
+    pub async fn target(&self) -> (TargetState, u32, String) {
         let target = self.rows().await.remove(0).targets.remove(0);
         (target.state, target.tries, target.answer)
     }
@@ -112,7 +112,7 @@ fn failure() -> SessionFailure {
     }
 }
 
-fn reporter(world: &World, store: &Store, server: std::net::Ipv4Addr, private: bool) -> Reporter {
+pub fn reporter(world: &World, store: &Store, server: std::net::Ipv4Addr, private: bool) -> Reporter {
     let mut out: Outside = outside(world);
     let mut options = (*out.options).clone();
     options.allow_private_addresses = private;
@@ -215,13 +215,17 @@ async fn refusals_end_and_troubles_are_tried_for_a_day() {
     office.pass(16, 0);
     office.make().await;
     let replies = [
-        ("554 5.7.1 relay access denied", "our own server's policy is no refusal"),
-        ("451 4.3.0 later", "later"),
+        (
+            "554 5.7.1 relay access denied",
+            " (our own mail server refuses us: let it relay for us, or set reporter.user)",
+            "our own server's policy is no refusal",
+        ),
+        ("451 4.3.0 later", "", "later"),
     ];
-    for (tries, (reply, why)) in (1..).zip(replies) {
+    for (tries, (reply, advice, why)) in (1..).zip(replies) {
         office.world.mx_hosts.set_behaviour(office.server, Behaviour::Recipient(reply.into()));
         assert_eq!(office.send().await, 1, "{why}");
-        assert_eq!(office.target().await, (TargetState::Waiting, tries, reply.to_owned()), "{why}");
+        assert_eq!(office.target().await, (TargetState::Waiting, tries, format!("{reply}{advice}")), "{why}");
         assert_eq!(office.send().await, 0, "not at once");
         office.pass(0, 3);
     }

@@ -21,7 +21,7 @@ pub async fn advice(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Advice
         if !here.iter().any(|start| table.submit.starts_with(start)) {
             all.push(warning(
                 "reporter.submit",
-                "the password crosses the network in clear: write smtps:// or smtp+starttls://.",
+                "leads to another machine, in clear: the password is not sent that way, so no report leaves by mail. Write smtps:// or smtp+starttls://.",
             ));
         }
     }
