@@ -5,12 +5,16 @@
 //! Nothing here is a test: a slow or busy machine fails nobody.
 
 mod bare;
+mod bare_reporter;
 mod check;
 mod collect;
+mod growth;
+mod growth_sessions;
 mod mails;
 mod measure;
 mod pages;
 mod policyd;
+mod postgres;
 mod reporter;
 mod reports;
 mod sender_world;
@@ -26,7 +30,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: mailward-bench reports | check PATH_OF_MAILWARD | pages | collect |
-    policyd [cached] [large] [cold] | soak SECONDS | reporter";
+    policyd [cached] [large] [cold] | soak SECONDS | reporter | growth [sqlite] [postgres]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         ["policyd", ref parts @ ..] => policyd::run(parts),
         ["soak", seconds] => number(seconds).and_then(soak::run),
         ["reporter"] => reporter::run(),
+        ["growth", ref engines @ ..] => growth::run(engines),
         // Children of those above.
         ["import", folder, database] => reports::import(Path::new(folder), Path::new(database)),
         ["import-bare", folder, database] => reports::import_bare(Path::new(folder), Path::new(database)),
@@ -57,6 +62,9 @@ fn main() -> ExitCode {
         ["reporter-run", resolver, database, key] => {
             reporter::make(resolver, Path::new(database), Path::new(key))
         }
+        ["growth-run", resolver, url, sessions, domains] => number(sessions)
+            .and_then(|s| Ok((s, usize::try_from(number(domains)?).unwrap_or(0))))
+            .and_then(|(sessions, domains)| growth::grow(resolver, url, sessions, domains)),
         ["world", domains] => domains.parse().map_err(|_| USAGE.to_owned()).and_then(world::serve),
         _ => Err(USAGE.to_owned()),
     };
