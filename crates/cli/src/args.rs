@@ -323,6 +323,17 @@ pub enum Domain {
     },
 }
 
+/// Which part of a long list
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ListPart {
+    /// Go on below this number, as printed at the end of a page
+    #[arg(long, value_name = "NUMBER")]
+    pub before: Option<i64>,
+    /// Rows on a page
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+}
+
 /// `report`
 #[derive(Debug, Subcommand)]
 pub enum Report {
@@ -342,12 +353,8 @@ pub enum Report {
         /// Only reports with failures
         #[arg(long)]
         failed: bool,
-        /// Go on below this number, as printed at the end of a page
-        #[arg(long, value_name = "NUMBER")]
-        before: Option<i64>,
-        /// Rows on a page
-        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
+        #[command(flatten)]
+        part: ListPart,
     },
     /// Show one report, by its number or report-id
     #[command(after_help = EXIT_CODES)]

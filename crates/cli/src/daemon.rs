@@ -28,7 +28,7 @@ use mailward_web::{Access, WebState};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ListenAddress, PolicyHostTable, ReportsHttpsTable};
+use crate::config::{Config, ListenAddress, PolicyHostTable, ReporterTable, ReportsHttpsTable};
 use crate::exit::{Failure, Result};
 use crate::{commands, rooms};
 use duties::Duties;
@@ -219,6 +219,7 @@ impl Daemon {
             access,
             health: Arc::new(duties),
             sending: self.window.clone(),
+            reporter: config.reporter.as_ref().map(ReporterTable::author),
             metrics: metrics::recorder(),
             gate: mailward_core::rollout::Gate::default(),
             publishing: commands::dns::publishing(&config.publish)?,

@@ -24,7 +24,6 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
-use mailward_core::tlsrpt::Report;
 use mailward_core::tlsrpt::tally::Reporter as Author;
 use mailward_core::{DomainName, PolicyDomain};
 use mailward_duty::{Status, Stop};
@@ -34,7 +33,6 @@ use mailward_store::{Store, StoreError};
 use tokio::time::Instant;
 
 pub use mail::human_part;
-pub use send::unpacked;
 pub use sign::{DkimKeyError, Published, SigningKey};
 
 /// How often it is looked whether there is anything to do.
@@ -157,15 +155,6 @@ impl Reporter {
             *tidied = Some(today);
         }
         Ok(sent > 0)
-    }
-
-    /// The report of a domain on a day as it would be made now. Nothing is kept.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn preview(&self, day: Date, domain: &PolicyDomain) -> Result<Option<Report>, StoreError> {
-        let tally = self.inner.store.tally(day, domain).await?;
-        Ok(tally.map(|tally| tally.report(&self.inner.author(), &self.inner.report_id(day, domain))))
     }
 
     fn today(&self) -> Date {

@@ -89,6 +89,8 @@ async fn ask(store: &Store) -> Outcome<()> {
         (All, None, None),
         (All, None, Some("d5")),
         (All, Some("77"), None),
+        (All, Some("d777"), None),
+        (All, Some("customer"), None),
         (All, Some("no such name"), None),
         (Enforced, None, Some("d5")),
         (Enforced, Some("no such name"), None),
@@ -96,9 +98,13 @@ async fn ask(store: &Store) -> Outcome<()> {
         (Failing, Some("99"), None),
     ] {
         let start = tokio::time::Instant::now();
-        let rows = store.policies_page(filter, search, after, 100).await?.len();
+        let page = store.policies_page(filter, search, after, 100).await?;
+        let rows = page.rows.len();
         let took = start.elapsed().as_secs_f64() * 1000.0;
-        println!("{took:>12.2} ms  {rows} of {filter:?} with {search:?} after {after:?}");
+        println!(
+            "{took:>12.2} ms  {rows} of {filter:?} with {search:?} after {after:?}, goes on at {:?}",
+            page.next
+        );
     }
     Ok(())
 }

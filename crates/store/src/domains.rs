@@ -321,15 +321,8 @@ fn entry(
     detail: String,
     at: Timestamp,
 ) -> LogEntry {
-    LogEntry {
-        number: 0,
-        at,
-        domain: Some(domain.clone()),
-        author: author.to_owned(),
-        act: act.to_owned(),
-        reason: reason.to_owned(),
-        detail,
-    }
+    let (domain, reason) = (Some(domain.clone()), reason.to_owned());
+    LogEntry { domain, reason, detail, ..LogEntry::of(author, act, at) }
 }
 
 type Row = (String, String, String, i64, String, String, String, i64, i64);

@@ -94,7 +94,7 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 25] = [
+        let all: [&[Sql]; 26] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
@@ -103,6 +103,7 @@ impl Store {
             observations::STATEMENTS,
             outgoing::STATEMENTS,
             outgoing::claim::STATEMENTS,
+            outgoing::days::STATEMENTS,
             outgoing::read::STATEMENTS,
             outgoing::suppress::STATEMENTS,
             overrides::STATEMENTS,

@@ -27,6 +27,21 @@ pub struct LogEntry {
     pub detail: String,
 }
 
+impl LogEntry {
+    /// An act of somebody, about nothing in particular and without a reason yet.
+    pub(crate) fn of(author: &str, act: &str, at: Timestamp) -> Self {
+        Self {
+            number: 0,
+            at,
+            domain: None,
+            author: author.to_owned(),
+            act: act.to_owned(),
+            reason: String::new(),
+            detail: String::new(),
+        }
+    }
+}
+
 statements! {
     APPEND = "INSERT INTO log (at, domain, author, act, reason, detail) VALUES ($1, $2, $3, $4, $5, $6)";
     ALL = "SELECT number, at, domain, author, act, reason, detail FROM log

@@ -19,6 +19,7 @@ const SQLITE: &[File] = &[
     (4, "tallies", include_str!("../migrations/sqlite/0004_tallies.sql")),
     (5, "problem weeks", include_str!("../migrations/sqlite/0005_problem_weeks.sql")),
     (6, "outgoing reports", include_str!("../migrations/sqlite/0006_outgoing_reports.sql")),
+    (7, "outgoing days", include_str!("../migrations/sqlite/0007_outgoing_days.sql")),
 ];
 const POSTGRES: &[File] = &[
     (1, "first", include_str!("../migrations/postgres/0001_first.sql")),
@@ -27,6 +28,7 @@ const POSTGRES: &[File] = &[
     (4, "tallies", include_str!("../migrations/postgres/0004_tallies.sql")),
     (5, "problem weeks", include_str!("../migrations/postgres/0005_problem_weeks.sql")),
     (6, "outgoing reports", include_str!("../migrations/postgres/0006_outgoing_reports.sql")),
+    (7, "outgoing days", include_str!("../migrations/postgres/0007_outgoing_days.sql")),
 ];
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {

@@ -4,7 +4,7 @@
 //! transaction, so a day is neither lost nor reported twice, whoever is ended and when, and however many
 //! nodes make at once. Its bytes and its report-id are fixed then: whatever is sent again is the same
 //! report. `claim.rs` hands targets to one node at a time, `suppress.rs` knows addresses that are not
-//! written to, `read.rs` is for pages and commands.
+//! written to, `read.rs` is for pages and commands, `days.rs` keeps their sums.
 
 use std::collections::HashSet;
 
@@ -19,11 +19,13 @@ use crate::engine::{Value, Write, statements, values};
 use crate::{Result, Store, StoreError, tallies};
 
 pub(crate) mod claim;
+pub(crate) mod days;
 pub(crate) mod read;
 pub(crate) mod suppress;
 
 pub use claim::{ClaimLimits, Claimed, Outcome};
-pub use read::{OutgoingFilter, OutgoingReport, OutgoingRow, OutgoingTarget};
+pub use days::{OutgoingCounts, OutgoingDay};
+pub use read::{OutgoingFilter, OutgoingReport, OutgoingRow, OutgoingState, OutgoingTarget};
 pub use suppress::{REFUSALS_IN_A_ROW, Suppression};
 
 /// The lane of all targets that are mail: they leave through our own mail server.
@@ -122,7 +124,7 @@ impl Store {
         let mut write = self.engine.write().await?;
         let given = lock(&mut write, 0).await?;
         let suppressed = suppress::among(&mut write, names(reports), now).await?;
-        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        let (mut rows, mut targets, mut sums) = (Vec::new(), Vec::new(), days::Changes::default());
         for report in reports {
             let taken = tallies::take(&mut write, report.day, &report.domain).await?;
             let key = values![day_number(report.day), report.domain.as_str()];
@@ -136,12 +138,14 @@ impl Store {
                 state
             });
             let state = together(&states.collect::<Vec<_>>());
+            sums.add(day_number(report.day), state, 1);
             rows.push(report_row(number, report, state, now));
         }
         let made = rows.len();
         lock(&mut write, i64::try_from(made).unwrap_or(0)).await?;
         write.run_rows(PUT_REPORTS, rows).await?;
         write.run_rows(PUT_TARGETS, targets).await?;
+        sums.save(&mut write).await?;
         write.commit().await?;
         Ok(made)
     }
@@ -158,6 +162,7 @@ impl Store {
             let piece = values![day_number(before), AT_ONCE];
             write.run(DROP_TARGETS, piece.clone()).await?;
             let gone = write.run(DROP_REPORTS, piece).await?;
+            days::forget(&mut write, before).await?;
             write.commit().await?;
             dropped += gone;
             if gone < AT_ONCE as u64 {

@@ -127,15 +127,8 @@ async fn log(
     (act, reason, detail): (&str, &str, String),
     at: Timestamp,
 ) -> Result<()> {
-    let entry = LogEntry {
-        number: 0,
-        at,
-        domain: Some(domain.clone()),
-        author: author.to_owned(),
-        act: act.to_owned(),
-        reason: reason.to_owned(),
-        detail,
-    };
+    let (domain, reason) = (Some(domain.clone()), reason.to_owned());
+    let entry = LogEntry { domain, reason, detail, ..LogEntry::of(author, act, at) };
     append(write, &entry).await
 }
 

@@ -26,7 +26,7 @@ mod merge;
 mod row;
 
 pub use counts::PolicyCounts;
-pub use lines::{PolicyFilter, PolicyLine, PolicyRow};
+pub use lines::{PolicyFilter, PolicyLine, PolicyPage, PolicyRow};
 
 use counts::Changes;
 use merge::merge;

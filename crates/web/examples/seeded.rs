@@ -8,6 +8,8 @@ use mailward_core::clock::FixedClock;
 use mailward_store::Store;
 use mailward_web::{Access, DutyHealth, Health, Publishing, WebState};
 
+#[path = "seeded/outgoing.rs"]
+mod outgoing;
 #[path = "seeded/seed.rs"]
 mod seed;
 #[path = "seeded/sending.rs"]
@@ -36,6 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if kind != "empty" {
         seed::fill(&store).await;
         sending::fill(&store).await;
+        outgoing::fill(&store).await;
     }
     let state = WebState {
         store,
@@ -43,6 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         access: if kind == "locked" { Access::Token } else { Access::Open },
         health: Arc::new(Well),
         sending: (!matches!(kind.as_str(), "empty" | "receiving")).then(sending::cache),
+        reporter: (!matches!(kind.as_str(), "empty" | "receiving")).then(outgoing::author),
         metrics: None,
         gate: mailward_core::rollout::Gate::default(),
         publishing: Publishing::default(),

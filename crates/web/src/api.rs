@@ -8,17 +8,16 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use jiff::civil::Date;
-use mailward_core::PolicyDomain;
 use mailward_core::explain::Explanation;
-use mailward_store::reports::{ReportFilter, StoredReport};
+use mailward_store::reports::ReportFilter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::failure::{DocumentFailure, Failure};
-use crate::{overview, pages, sheet, words};
+use crate::{asked, documents, overview, pages, sheet, words};
 
+mod outgoing;
 mod sending;
 
 type Answer = Result<Json<Value>, DocumentFailure>;
@@ -36,6 +35,12 @@ pub(crate) fn router() -> Router<App> {
         .route("/reports/{number}/raw", get(raw))
         .route("/reporters", get(reporters))
         .route("/quarantine", get(quarantine))
+        .route("/outgoing", get(outgoing::list))
+        .route("/outgoing/days", get(outgoing::days))
+        .route("/outgoing/suppressed", get(outgoing::suppressed))
+        .route("/outgoing/preview/{domain}", get(outgoing::preview))
+        .route("/outgoing/{number}", get(outgoing::report))
+        .route("/outgoing/{number}/raw", get(outgoing::raw))
         .route("/sending", get(sending::sending))
         .route("/sending/policies", get(sending::policies))
         .route("/sending/lookup/{domain}", get(sending::lookup))
@@ -77,50 +82,25 @@ struct Part {
     to: String,
     #[serde(default)]
     since: String,
+    #[serde(default)]
+    day: String,
+    #[serde(default)]
+    state: String,
 }
 
 impl Part {
-    fn domain(&self) -> Result<Option<PolicyDomain>, Failure> {
-        match self.domain.trim() {
-            "" => Ok(None),
-            text => PolicyDomain::parse(text)
-                .map(Some)
-                .map_err(|e| Failure::BadRequest(format!("domain: {text:?} is no domain: {e}"))),
-        }
-    }
-
     fn before(&self) -> Result<Option<i64>, Failure> {
-        number("before", &self.before)
+        asked::number("before", &self.before)
     }
 
     fn limit(&self, default: u32, most: u32) -> Result<u32, Failure> {
-        let asked: Option<u32> = number("limit", &self.limit)?;
-        Ok(asked.unwrap_or(default).clamp(1, most))
-    }
-
-    fn day(name: &str, text: &str, default: Date) -> Result<Date, Failure> {
-        match text {
-            "" => Ok(default),
-            text => text
-                .parse()
-                .map_err(|_| Failure::BadRequest(format!("{name}: {text:?} is no day such as 2026-11-24"))),
-        }
-    }
-}
-
-fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, Failure> {
-    match text {
-        "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Failure::BadRequest(format!("{name}: {text:?} is no number that fits"))),
+        Ok(asked::number("limit", &self.limit)?.unwrap_or(default).clamp(1, most))
     }
 }
 
 async fn domains(State(app): State<App>) -> Answer {
     let domains = app.store.domains().await?;
-    Ok(Json(json!({"schema": "mailward.domains/1", "domains": domains})))
+    Ok(Json(documents::domains(&domains)))
 }
 
 async fn domain(State(app): State<App>, Path(name): Path<String>) -> Answer {
@@ -155,8 +135,8 @@ async fn sessions(State(app): State<App>, Path(name): Path<String>, Query(part):
     let domain = sheet::name(&name)?;
     sheet::held(&app, &domain).await?;
     let today = words::day(app.now());
-    let to = Part::day("to", &part.to, words::days_before(today, 1))?;
-    let from = Part::day("from", &part.from, words::days_before(to, 27))?;
+    let to = asked::day("to", &part.to)?.unwrap_or_else(|| words::days_before(today, 1));
+    let from = asked::day("from", &part.from)?.unwrap_or_else(|| words::days_before(to, 27));
     let days = from.until(to).map(|span| span.get_days()).unwrap_or(i32::MAX);
     if !(0..=1_000).contains(&days) {
         let text = "from must not lie after to, and at most 1,000 days before it".to_owned();
@@ -173,30 +153,23 @@ async fn sessions(State(app): State<App>, Path(name): Path<String>, Query(part):
 }
 
 async fn problems(State(app): State<App>, Query(part): Query<Part>) -> Answer {
-    let since = Part::day("since", &part.since, words::days_before(words::day(app.now()), 28))?;
+    let month_ago = words::days_before(words::day(app.now()), 28);
+    let since = asked::day("since", &part.since)?.unwrap_or(month_ago);
     let limit = part.limit(200, 1_000)?;
-    let problems = app.store.problems(part.domain()?.as_ref(), since, limit).await?;
+    let problems = app.store.problems(asked::domain(&part.domain)?.as_ref(), since, limit).await?;
     Ok(Json(json!({"schema": "mailward.problems/1", "since": since, "problems": problems})))
 }
 
 async fn reports(State(app): State<App>, Query(part): Query<Part>) -> Answer {
     let submitter = Some(part.submitter.trim().to_lowercase()).filter(|s| !s.is_empty());
     let failed_only = !matches!(part.failed.as_str(), "" | "0" | "false");
-    let filter = ReportFilter { domain: part.domain()?, submitter, failed_only };
+    let filter = ReportFilter { domain: asked::domain(&part.domain)?, submitter, failed_only };
     let page = app.store.reports(&filter, part.before()?, part.limit(50, 500)?).await?;
-    Ok(Json(json!({"schema": "mailward.reports/1", "reports": page.rows, "next": page.next})))
+    Ok(Json(documents::reports(&page)))
 }
 
 async fn report(State(app): State<App>, Path(number): Path<String>) -> Answer {
-    let StoredReport { row, report, findings, dkim, origin } = pages::read_report(&app, &number).await?;
-    Ok(Json(json!({
-        "schema": "mailward.report/1",
-        "row": row,
-        "report": report,
-        "findings": findings,
-        "dkim": dkim,
-        "origin": origin,
-    })))
+    Ok(Json(documents::report(&pages::read_report(&app, &number).await?)))
 }
 
 async fn raw(State(app): State<App>, Path(number): Path<String>) -> Result<Response, DocumentFailure> {
@@ -207,7 +180,8 @@ async fn raw(State(app): State<App>, Path(number): Path<String>) -> Result<Respo
 }
 
 async fn reporters(State(app): State<App>, Query(part): Query<Part>) -> Answer {
-    let reporters = app.store.reporters(part.domain()?.as_ref(), part.limit(200, 1_000)?).await?;
+    let reporters =
+        app.store.reporters(asked::domain(&part.domain)?.as_ref(), part.limit(200, 1_000)?).await?;
     Ok(Json(json!({"schema": "mailward.reporters/1", "reporters": reporters})))
 }
 

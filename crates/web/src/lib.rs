@@ -3,8 +3,8 @@
 //! A page answers one question in its first line and shows the proof below it. Nothing here asks the
 //! network (a lookup of the sending side is the running cache's, see [`Sending`]) and nothing here concludes: findings and states come from the newest observation in the
 //! store, the answer to "may I enforce?" from [`mailward_core::rollout::judge`], and a page only puts
-//! them into words. The one thing written is an intent (an operator's mark on failures), which the log
-//! keeps with its author.
+//! them into words. What is written are intents (an operator's mark on failures, "send this report now", "send
+//! nothing there"), which the log keeps with their author; the daemon acts on them.
 //!
 //! When the store cannot be read, a page says so with status 503; it never shows an empty table as if
 //! all were well.
@@ -20,18 +20,22 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use mailward_core::Clock;
 use mailward_core::mta_sts::publish::PolicyHostTarget;
 use mailward_core::rollout::Gate;
+use mailward_core::tlsrpt::tally::Reporter;
 use mailward_store::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub mod access;
 mod api;
+mod asked;
 mod assets;
 mod chart;
+pub mod documents;
 mod failure;
 mod frame;
 mod headers;
 mod health;
+mod outgoing;
 mod overview;
 mod pages;
 mod records;
@@ -58,6 +62,8 @@ pub struct WebState {
     pub health: Arc<dyn Health>,
     /// The policy cache of this process, where one runs.
     pub sending: Option<Arc<dyn Sending>>,
+    /// Who reports to others, where `[reporter]` is switched on in this process.
+    pub reporter: Option<Reporter>,
     /// Renders `/metrics`; without it that path is not found.
     pub metrics: Option<PrometheusHandle>,
     /// Thresholds of the gate to enforce.

@@ -11,6 +11,7 @@ mod domains;
 mod excuse;
 mod explain;
 mod list;
+mod outgoing;
 mod problems;
 mod quarantine;
 mod report;
@@ -18,8 +19,12 @@ mod reports;
 mod sending;
 mod settings;
 mod today;
+mod told;
 
 pub(crate) use explain::read as read_explanation;
+pub(crate) use outgoing::{
+    attachment as outgoing_attachment, preview_report, read as read_outgoing, sent as sent_report,
+};
 pub(crate) use report::{attachment, read as read_report};
 pub(crate) use sending::filter as policy_filter;
 
@@ -30,6 +35,14 @@ pub(crate) fn router() -> Router<App> {
         .route("/domains/{domain}", get(domain::show))
         .route("/domains/{domain}/sessions.csv", get(csv::sessions))
         .route("/domains/{domain}/excuse", post(excuse::write))
+        .route("/outgoing", get(outgoing::show))
+        .route("/outgoing/preview", get(outgoing::preview))
+        .route("/outgoing/suppressed", get(outgoing::suppressed))
+        .route("/outgoing/suppress", post(outgoing::suppress))
+        .route("/outgoing/unsuppress", post(outgoing::unsuppress))
+        .route("/outgoing/{number}", get(outgoing::report))
+        .route("/outgoing/{number}/raw", get(outgoing::raw))
+        .route("/outgoing/{number}/send", post(outgoing::send))
         .route("/problems", get(problems::show))
         .route("/problems.csv", get(csv::problems))
         .route("/explain", get(explain::index))

@@ -175,7 +175,7 @@ pub(crate) async fn outlook(app: &App) -> Result<Outlook, Failure> {
     let overrides = app.store.overrides().await?;
     let failing = match counts.failing {
         0 => Vec::new(),
-        _ => app.store.policies_page(PolicyFilter::Failing, None, None, LOOKED_THROUGH).await?,
+        _ => app.store.policies_page(PolicyFilter::Failing, None, None, LOOKED_THROUGH).await?.rows,
     };
     let (state, headline, explanation) = in_words(app.sending.is_some(), &counts, &failing, now);
     Ok(Outlook { counts, overrides, state, headline, explanation })

@@ -63,10 +63,13 @@ pub(crate) fn severity_badge(severity: Severity) -> Markup {
         Severity::Error => State::Broken.with_word(word),
         Severity::Warning => State::Look.with_word(word),
         Severity::Untested => State::Unknown.with_word(word),
-        Severity::Info => {
-            Safe(format!("<span class=\"state info\"><i aria-hidden=\"true\">·</i> {word}</span>"))
-        }
+        Severity::Info => plain(word),
     }
+}
+
+/// One of our words with a shape that is neither good nor bad.
+pub(crate) fn plain(word: &str) -> Markup {
+    Safe(format!("<span class=\"state info\"><i aria-hidden=\"true\">·</i> {word}</span>"))
 }
 
 impl From<ItemState> for State {

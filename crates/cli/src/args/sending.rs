@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use mailward_core::delivery;
+use mailward_store::outgoing::OutgoingState;
 
-use super::EXIT_CODES;
+use super::{EXIT_CODES, ListPart};
 use crate::config::ListenAddress;
 
 /// What `policyd query --help` ends with.
@@ -119,15 +120,14 @@ pub enum Outgoing {
         /// Only about this domain
         #[arg(long)]
         domain: Option<String>,
-        /// Only in this state: due, waiting, sent, refused, given-up or suppressed
+        /// Only of this UTC day
+        #[arg(long, value_name = "DATE")]
+        day: Option<jiff::civil::Date>,
+        /// Only in this state: due, waiting, sent, refused, given-up, suppressed, or none (no report was made)
         #[arg(long, value_name = "STATE")]
-        state: Option<String>,
-        /// Go on below this number, as printed at the end of a page
-        #[arg(long, value_name = "NUMBER")]
-        before: Option<i64>,
-        /// Rows on a page
-        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        limit: u32,
+        state: Option<OutgoingState>,
+        #[command(flatten)]
+        part: ListPart,
     },
     /// Show one, by its number or report-id: where it goes, what the answers were, what it says
     #[command(after_help = EXIT_CODES)]

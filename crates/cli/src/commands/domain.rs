@@ -145,7 +145,7 @@ async fn mx_from_dns(context: &Context, domain: &PolicyDomain) -> Result<Vec<Str
 async fn list(context: &Context, store: &Store) -> Result {
     let domains = store.domains().await?;
     if context.json() {
-        output::print_json(&serde_json::json!({"schema": "mailward.domains/1", "domains": domains}));
+        output::print_json(&mailward_web::documents::domains(&domains));
     } else if domains.is_empty() {
         anstream::println!("No domain is held here yet. Hold one: mailward domain add example.com");
     } else {

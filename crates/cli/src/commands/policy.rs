@@ -6,7 +6,7 @@ use mailward_core::PolicyDomain;
 use mailward_core::delivery::{Override, Require};
 use mailward_store::overrides::OverrideRow;
 use mailward_store::{Store, StoreError};
-use serde::Serialize;
+use mailward_web::documents::{self, OverrideDocument};
 
 use crate::Context;
 use crate::args::Policy;
@@ -30,25 +30,6 @@ pub async fn run(context: &Context, args: Policy) -> Result {
     };
     store.close().await;
     outcome
-}
-
-/// One override as machines read it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    domain: &'a PolicyDomain,
-    #[serde(flatten)]
-    over: &'a Override,
-    author: &'a str,
-    set_at: Timestamp,
-    /// Whether it still holds.
-    holds: bool,
-}
-
-impl<'a> Shown<'a> {
-    fn new(domain: &'a PolicyDomain, row: &'a OverrideRow, now: Timestamp) -> Self {
-        let OverrideRow { over, author, set_at } = row;
-        Self { domain, over, author, set_at: *set_at, holds: over.holds(now) }
-    }
 }
 
 fn new_override(require: Require, until: Option<&str>, reason: &str, now: Timestamp) -> Result<Override> {
@@ -81,7 +62,7 @@ async fn set(
     let row = rows.iter().find(|(of, _)| of == domain).map(|(_, row)| row);
     let row = row.ok_or_else(|| Failure::unavailable(format!("{domain} was unset in the same moment")))?;
     if context.json() {
-        let shown = Shown::new(domain, row, now);
+        let shown = OverrideDocument::new(domain, row, now);
         output::print_json(&serde_json::json!({"schema": "mailward.override/1", "override": shown}));
         return Ok(Outcome::Fine);
     }
@@ -134,7 +115,7 @@ async fn list(context: &Context, store: &Store) -> Result {
     let now = context.clock.now();
     let rows = store.overrides().await?;
     if context.json() {
-        let shown: Vec<Shown<'_>> = rows.iter().map(|(domain, row)| Shown::new(domain, row, now)).collect();
+        let shown = documents::overrides(&rows, now);
         output::print_json(&serde_json::json!({"schema": "mailward.overrides/1", "overrides": shown}));
         return Ok(Outcome::Fine);
     }

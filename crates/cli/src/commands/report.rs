@@ -7,9 +7,10 @@ mod outgoing;
 use mailward_core::PolicyDomain;
 use mailward_store::Store;
 use mailward_store::reports::{ReportFilter, ReportRow, StoredReport};
+use mailward_web::documents;
 
 use crate::Context;
-use crate::args::Report;
+use crate::args::{ListPart, Report};
 use crate::exit::{Failure, Outcome, Result};
 use crate::output::{self, clean, strong, table, wrap};
 use crate::rooms;
@@ -19,10 +20,10 @@ pub async fn run(context: &Context, args: Report) -> Result {
     let store = rooms::store(&context.loaded.config).await?;
     let outcome = match args {
         Report::Import { paths } => import::run(context, &store, &paths).await,
-        Report::List { domain, failed, before, limit } => {
+        Report::List { domain, failed, part } => {
             let domain = domain.as_deref().map(PolicyDomain::parse).transpose()?;
             let filter = ReportFilter { domain, submitter: None, failed_only: failed };
-            list(context, &store, &filter, before, limit).await
+            list(context, &store, &filter, part).await
         }
         Report::Show { id, raw } => show(context, &store, &id, raw).await,
         Report::Export => export::run(context, &store).await,
@@ -32,19 +33,11 @@ pub async fn run(context: &Context, args: Report) -> Result {
     outcome
 }
 
-async fn list(
-    context: &Context,
-    store: &Store,
-    filter: &ReportFilter,
-    before: Option<i64>,
-    limit: u32,
-) -> Result {
-    let page = store.reports(filter, before, limit).await?;
+async fn list(context: &Context, store: &Store, filter: &ReportFilter, part: ListPart) -> Result {
+    let page = store.reports(filter, part.before, part.limit).await?;
     let quarantined = store.quarantine(None, 1).await?.rows.len();
     if context.json() {
-        output::print_json(
-            &serde_json::json!({"schema": "mailward.reports/1", "reports": page.rows, "next": page.next}),
-        );
+        output::print_json(&documents::reports(&page));
         return Ok(Outcome::Fine);
     }
     if page.rows.is_empty() {
@@ -55,7 +48,7 @@ async fn list(
     if let Some(next) = page.next {
         anstream::eprintln!("More: mailward report list --before {next}");
     }
-    if quarantined > 0 && before.is_none() {
+    if quarantined > 0 && part.before.is_none() {
         anstream::eprintln!("Some items are in quarantine; the dashboard shows them under Reports.");
     }
     Ok(Outcome::Fine)
@@ -101,11 +94,7 @@ async fn show(context: &Context, store: &Store, id: &str, raw: bool) -> Result {
         return Ok(Outcome::Fine);
     }
     if context.json() {
-        let dkim = &report.dkim;
-        output::print_json(&serde_json::json!({
-            "schema": "mailward.report/1", "row": report.row, "report": report.report,
-            "findings": report.findings, "dkim": dkim, "origin": report.origin,
-        }));
+        output::print_json(&documents::report(&report));
         return Ok(Outcome::Fine);
     }
     print_report(&report);

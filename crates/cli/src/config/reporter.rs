@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use mailward_core::DomainName;
+use mailward_core::tlsrpt::tally::Reporter as Author;
 use mailward_net::submit::{Login, SubmitServer};
 use mailward_sending::ReporterOptions;
 use mailward_sending::reporter::SigningKey;
@@ -119,6 +120,11 @@ impl ReporterTable {
             }
         }
         Ok(())
+    }
+
+    /// Who reports.
+    pub fn author(&self) -> Author {
+        Author { organization: self.organization.clone(), contact: self.contact.clone() }
     }
 
     /// What the duty takes, keys and password read.

@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ReportUri;
 use super::tally::whole_day;
-use crate::PolicyDomain;
+use crate::{DomainName, PolicyDomain};
 
 /// Tries end this long after the first (RFC 8460 §5.5).
 pub const TRIED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -101,6 +102,23 @@ impl Answer {
     }
 }
 
+/// Reads what no report shall be sent to: an address as it is written in a record, or a host, which stands
+/// for every address at it. Hosts come back in lower case, addresses as written.
+///
+/// # Errors
+/// In words.
+pub fn address_or_host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.contains(':') {
+        let uri = ReportUri::parse(text);
+        return uri.map(String::from).map_err(|why| format!("{text:?} is no address of reports: {why}"));
+    }
+    let host = DomainName::parse(text).map_err(|why| {
+        format!("{text:?} is neither a host nor an address such as mailto:tls@example.com: {why}")
+    })?;
+    Ok(host.to_string())
+}
+
 /// The first try of the report on `day`: some time after its end, spread over `spread` by the domain, so
 /// that not all senders of the world report at midnight (RFC 8460 §4.1).
 pub fn first_try(day: Date, domain: &PolicyDomain, spread: SignedDuration) -> Timestamp {
@@ -171,6 +189,27 @@ mod tests {
         assert_eq!(next_try(start, 1, Some(TRIED_FOR + hour), start), None, "asked to wait too long");
         assert_eq!(next_try(start, 1, None, start - TRIED_FOR - hour), None, "the clock went back");
         assert!(next_try(start, u32::MAX, None, start).is_some(), "any number of tries");
+    }
+
+    #[test]
+    fn what_can_be_suppressed() {
+        for (text, read) in [
+            ("mailto:TLS@Example.com", Ok("mailto:TLS@Example.com")),
+            (" https://r.example.com/v1?x=1 ", Ok("https://r.example.com/v1?x=1")),
+            ("R.Example.COM.", Ok("r.example.com")),
+            ("bücherei.example", Ok("xn--bcherei-n2a.example")),
+            ("http://r.example.com/", Err("no address of reports")),
+            ("mailto:nobody", Err("names no mailbox")),
+            ("tls@example.com", Err("neither a host nor an address")),
+            ("", Err("neither a host nor an address")),
+            ("a..b", Err("neither a host nor an address")),
+        ] {
+            match (address_or_host(text), read) {
+                (Ok(found), Ok(read)) => assert_eq!(found, read),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{text:?}: {why}"),
+                (found, _) => panic!("{text:?}: {found:?}"),
+            }
+        }
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub struct Reporter {
     pub contact: String,
 }
 
+/// What stands in the place of a report-id until there is one.
+pub const NO_REPORT_ID: &str = "none-before-it-is-made";
+
 impl Tally {
     /// The report of the day (RFC 8460 §4.4).
     pub fn report(&self, reporter: &Reporter, report_id: &str) -> Report {
@@ -118,6 +121,11 @@ impl Tally {
             report_id: report_id.to_owned(),
             policies: self.policies.iter().map(PolicyTally::entry).collect(),
         }
+    }
+
+    /// The report as it would be made now, for people to look at before it is. It has no report-id yet.
+    pub fn preview(&self, reporter: &Reporter) -> Report {
+        self.report(reporter, NO_REPORT_ID)
     }
 
     /// Whether any session failed, or failures were told beside a success.

@@ -96,6 +96,28 @@ impl ReportUri {
         Self::parse(&uri)
     }
 
+    /// Whose it is, in lower case: the host of the URI, or the domain of the mailbox in A-labels. An address in
+    /// place of a name keeps its brackets.
+    pub fn host(&self) -> String {
+        let host = match self {
+            Self::Mailto { mailbox, .. } => {
+                let domain = mailbox.rsplit_once('@').map_or(mailbox.as_str(), |(_, domain)| domain);
+                return DomainName::parse(domain)
+                    .map_or_else(|_| domain.to_ascii_lowercase(), |domain| domain.to_string());
+            }
+            Self::Https(uri) => {
+                let rest = uri.split_once("//").map_or(uri.as_str(), |(_, rest)| rest);
+                let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                let host = match authority.find(']') {
+                    Some(end) => &authority[..=end],
+                    None => authority.split(':').next().unwrap_or_default(),
+                };
+                host.trim_end_matches('.')
+            }
+        };
+        host.to_ascii_lowercase()
+    }
+
     /// As written in the record.
     pub fn as_str(&self) -> &str {
         match self {

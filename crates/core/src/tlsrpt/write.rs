@@ -3,9 +3,10 @@
 //! [`Report`] is normalised already, so its members serialise as the RFC wants them; here stands what
 //! depends on the way it is sent. The reporter composes the mail or the POST around it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -29,6 +30,27 @@ pub fn gzip(report: &Report) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(&json(report)).and_then(|()| encoder.finish());
     written.unwrap_or_default()
+}
+
+/// Our own reports are small; nothing larger is unpacked.
+const LARGEST: u64 = 64 << 20;
+
+/// The JSON in what [`gzip`] made: the very text that leaves.
+///
+/// # Errors
+/// In words, when it is no gzip.
+pub fn text(gzip: &[u8]) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    GzDecoder::new(gzip).take(LARGEST).read_to_end(&mut text).map_err(|e| format!("our report: {e}"))?;
+    Ok(text)
+}
+
+/// A report from what [`gzip`] made of it. What others send is read by [`super::parse`] instead.
+///
+/// # Errors
+/// In words, when it is none.
+pub fn unpacked(gzip: &[u8]) -> Result<Report, String> {
+    serde_json::from_slice(&text(gzip)?).map_err(|e| format!("our report: {e}"))
 }
 
 /// A report-id `day.domain.unique@submitter`: it is at once the Report-ID of the Subject, since it has

@@ -1,15 +1,13 @@
 //! Reports whose time has come leave: claimed, tried, and what came of it kept.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 use mailward_core::tlsrpt::outgoing::{Answer, TargetState, next_try};
-use mailward_core::tlsrpt::{Report, ReportUri, write};
+use mailward_core::tlsrpt::{ReportUri, write};
 use mailward_duty::Stop;
 use mailward_net::post::{Delivered, post};
 use mailward_net::submit::{self, submit};
@@ -31,8 +29,6 @@ const PER_HOST: usize = 2;
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// What an attempt may take, so that none is begun that would outlast the claim.
 const ATTEMPT: Duration = Duration::from_secs(submit::DEADLINE.as_secs() + 30);
-/// Our own reports are small; nothing larger is unpacked.
-const LARGEST: u64 = 64 << 20;
 
 const LIMITS: ClaimLimits = ClaimLimits {
     lease: SignedDuration::from_secs(5 * 60),
@@ -146,7 +142,7 @@ impl Reporter {
             from: &inner.options.from,
             submitter: &inner.submitter,
             domain: &report.row.domain,
-            report: &unpacked(&report.gzip)?,
+            report: &write::unpacked(&report.gzip)?,
             gzip: &report.gzip,
         };
         let mail = letter.compose(to, report.row.made_at);
@@ -173,14 +169,4 @@ impl Reporter {
         };
         Outcome { state, next_at, answer: delivered.text }
     }
-}
-
-/// A report from its compressed form, as we made it.
-///
-/// # Errors
-/// In words, when it is none.
-pub fn unpacked(gzip: &[u8]) -> Result<Report, String> {
-    let mut text = Vec::new();
-    GzDecoder::new(gzip).take(LARGEST).read_to_end(&mut text).map_err(|e| format!("our report: {e}"))?;
-    serde_json::from_slice(&text).map_err(|e| format!("our report: {e}"))
 }

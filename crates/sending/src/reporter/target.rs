@@ -6,23 +6,12 @@ use mailward_store::outgoing::MAIL_LANE;
 
 /// Host and lane.
 pub(super) fn host_and_lane(uri: &ReportUri) -> (String, String) {
-    match uri {
-        ReportUri::Mailto { mailbox, .. } => {
-            let mailbox = with_a_labels(mailbox);
-            let domain = mailbox.rsplit_once('@').map_or(mailbox.as_str(), |(_, domain)| domain);
-            (domain.to_owned(), MAIL_LANE.to_owned())
-        }
-        ReportUri::Https(uri) => {
-            let rest = uri.split_once("//").map_or(uri.as_str(), |(_, rest)| rest);
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let host = match authority.find(']') {
-                Some(end) => &authority[..=end],
-                None => authority.split(':').next().unwrap_or_default(),
-            };
-            let host = host.trim_end_matches('.').to_ascii_lowercase();
-            (host.clone(), host)
-        }
-    }
+    let host = uri.host();
+    let lane = match uri {
+        ReportUri::Mailto { .. } => MAIL_LANE.to_owned(),
+        ReportUri::Https(_) => host.clone(),
+    };
+    (host, lane)
 }
 
 /// A mailbox with its domain in A-labels, so that an internationalised domain alone asks nothing of the

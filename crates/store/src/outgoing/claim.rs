@@ -7,8 +7,8 @@
 use jiff::{SignedDuration, Timestamp};
 use mailward_core::tlsrpt::outgoing::TargetState;
 
-use super::read::target_state;
-use super::{MAIL_LANE, lock, state_word, suppress, together};
+use super::read::{state_of, target_state};
+use super::{MAIL_LANE, days, lock, state_word, suppress, together};
 use crate::columns::{micros, small, timestamp};
 use crate::engine::{statements, values};
 use crate::log::{LogEntry, append};
@@ -80,6 +80,7 @@ statements! {
     LEFT_OUT = "UPDATE outgoing_targets SET state = $4, next_at = NULL, answer = $5, claim = 0, claimed_until = 0
         WHERE report = $1 AND place = $2 AND claim = $3";
     STATES = "SELECT state FROM outgoing_targets WHERE report = $1";
+    STATE = "SELECT day, state FROM outgoing_reports WHERE number = $1";
     SET_STATE = "UPDATE outgoing_reports SET state = $2 WHERE number = $1";
     AGAIN = "UPDATE outgoing_targets SET state = 'due', next_at = $2, tries = 0, first_tried_at = NULL
         WHERE report = $1 AND state <> 'sent' AND claimed_until <= $2";
@@ -201,24 +202,27 @@ impl Store {
         };
         let due = write.run(AGAIN, values![number, micros(now)]).await?;
         set_state(&mut write, number).await?;
-        let entry = LogEntry {
-            number: 0,
-            at: now,
-            domain: None,
-            author: author.to_owned(),
-            act: "send-report".to_owned(),
-            reason: String::new(),
-            detail: report_id,
-        };
+        let entry = LogEntry { detail: report_id, ..LogEntry::of(author, "send-report", now) };
         append(&mut write, &entry).await?;
         write.commit().await?;
         Ok(due)
     }
 }
 
+/// Puts a report into the state that its targets give it.
 async fn set_state(write: &mut crate::engine::Write, report: i64) -> Result<()> {
     let states: Vec<(String,)> = write.all(STATES, values![report]).await?;
     let states = states.iter().map(|(word,)| target_state(word)).collect::<Result<Vec<_>>>()?;
-    write.run(SET_STATE, values![report, state_word(together(&states))]).await?;
-    Ok(())
+    let state = together(&states);
+    let Some((day, old)) = write.optional::<(i64, String)>(STATE, values![report]).await? else {
+        return Ok(());
+    };
+    if old == state_word(state) {
+        return Ok(());
+    }
+    write.run(SET_STATE, values![report, state_word(state)]).await?;
+    let mut sums = days::Changes::default();
+    sums.add(day, state_of(&old)?, -1);
+    sums.add(day, state, 1);
+    sums.save(write).await
 }

@@ -8,8 +8,8 @@ use mailward_core::PolicyDomain;
 use mailward_core::tlsrpt::outgoing::TargetState;
 use serde::{Deserialize, Serialize};
 
-use super::Made;
-use crate::columns::{count, date, domain, small, timestamp};
+use super::{Made, state_word};
+use crate::columns::{count, date, day_number, domain, small, timestamp};
 use crate::engine::{statements, values};
 use crate::{Page, Result, Store, StoreError};
 
@@ -45,6 +45,8 @@ pub struct OutgoingRow {
 pub struct OutgoingTarget {
     /// The address as written.
     pub uri: String,
+    /// Its host: that of the URI, or the domain of the mailbox.
+    pub host: String,
     /// What it is now.
     pub state: TargetState,
     /// How often it was tried.
@@ -73,8 +75,46 @@ pub struct OutgoingReport {
 pub struct OutgoingFilter {
     /// Of this domain alone.
     pub domain: Option<PolicyDomain>,
+    /// Of this UTC day alone.
+    pub day: Option<Date>,
     /// In this state alone.
-    pub state: Option<TargetState>,
+    pub state: Option<OutgoingState>,
+}
+
+/// The state of a day of a domain: that of its report, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutgoingState {
+    /// There is a report, and this is its state.
+    Of(TargetState),
+    /// No report was made: no record, or nothing failed.
+    NoReport,
+}
+
+impl OutgoingState {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TargetState::ALL.into_iter().map(Self::Of).chain([Self::NoReport])
+    }
+
+    /// The word in addresses, in options and on pages.
+    pub fn as_str(self) -> &'static str {
+        self.target().map_or("none", TargetState::as_str)
+    }
+
+    /// As rows have it; `None` is no report.
+    pub fn target(self) -> Option<TargetState> {
+        if let Self::Of(state) = self { Some(state) } else { None }
+    }
+}
+
+impl std::str::FromStr for OutgoingState {
+    type Err = String;
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        Self::all().find(|state| state.as_str() == text).ok_or_else(|| {
+            let words: Vec<&str> = Self::all().map(Self::as_str).collect();
+            format!("{text:?} is no state of a report; there are {}", words.join(", "))
+        })
+    }
 }
 
 statements! {
@@ -82,20 +122,24 @@ statements! {
         FROM outgoing_reports WHERE number < $1 ORDER BY number DESC LIMIT $2";
     OF_STATE = "SELECT number, day, domain, report_id, made_at, outcome, detail, state, successful, failed
         FROM outgoing_reports WHERE state = $3 AND number < $1 ORDER BY number DESC LIMIT $2";
+    OF_DAY = "SELECT number, day, domain, report_id, made_at, outcome, detail, state, successful, failed
+        FROM outgoing_reports WHERE day = $3 AND number < $1 ORDER BY number DESC LIMIT $2";
+    OF_DAY_AND_STATE = "SELECT number, day, domain, report_id, made_at, outcome, detail, state, successful, failed
+        FROM outgoing_reports WHERE day = $3 AND state = $4 AND number < $1 ORDER BY number DESC LIMIT $2";
+    // A domain has as many as there are days.
     OF_DOMAIN = "SELECT number, day, domain, report_id, made_at, outcome, detail, state, successful, failed
-        FROM outgoing_reports WHERE domain = $3 AND number < $1 AND ($4 = '' OR state = $4)
-        ORDER BY number DESC LIMIT $2";
+        FROM outgoing_reports WHERE domain = $3 AND number < $1 AND day BETWEEN $4 AND $5
+        AND ($6 = 'any' OR state = $6) ORDER BY number DESC LIMIT $2";
     ONE = "SELECT number, day, domain, report_id, made_at, outcome, detail, state, successful, failed
         FROM outgoing_reports WHERE number = $1";
     BODY = "SELECT gzip FROM outgoing_reports WHERE number = $1";
     BY_ID = "SELECT number FROM outgoing_reports WHERE report_id = $1";
-    TARGETS = "SELECT report, place, uri, state, tries, first_tried_at, last_tried_at, next_at, answer
+    TARGETS = "SELECT report, place, uri, host, state, tries, first_tried_at, last_tried_at, next_at, answer
         FROM outgoing_targets WHERE report IN ({list})";
-    COUNTS = "SELECT state, COUNT(*) FROM outgoing_reports GROUP BY state";
 }
 
 type Row = (i64, i64, String, String, i64, String, String, String, i64, i64);
-type TargetRow = (i64, i64, String, String, i64, Option<i64>, Option<i64>, Option<i64>, String);
+type TargetRow = (i64, i64, String, String, String, i64, Option<i64>, Option<i64>, Option<i64>, String);
 
 impl Store {
     /// Reports by number, the newest first. `before` is the number to continue below.
@@ -109,18 +153,19 @@ impl Store {
         limit: u32,
     ) -> Result<Page<OutgoingRow>> {
         let mut asked = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
-        let state = filter.state.map(TargetState::as_str);
-        let sql = match (&filter.domain, state) {
-            (None, None) => LIST,
-            (None, Some(state)) => {
-                asked.push(state.into());
-                OF_STATE
-            }
-            (Some(domain), state) => {
-                asked.extend(values![domain.as_str(), state.unwrap_or_default()]);
-                OF_DOMAIN
+        let state = filter.state.map(|state| state_word(state.target()));
+        let day = filter.day.map(day_number);
+        let (sql, narrowed) = match (&filter.domain, day, state) {
+            (None, None, None) => (LIST, values![]),
+            (None, None, Some(state)) => (OF_STATE, values![state]),
+            (None, Some(day), None) => (OF_DAY, values![day]),
+            (None, Some(day), Some(state)) => (OF_DAY_AND_STATE, values![day, state]),
+            (Some(domain), day, state) => {
+                let (from, to) = day.map_or((i64::MIN, i64::MAX), |day| (day, day));
+                (OF_DOMAIN, values![domain.as_str(), from, to, state.unwrap_or("any")])
             }
         };
+        asked.extend(narrowed);
         let rows: Vec<Row> = self.engine.all(sql, asked).await?;
         let mut page = Page::of(rows.into_iter().map(row).collect::<Result<_>>()?, limit, |r| r.number);
         self.add_targets(&mut page.rows).await?;
@@ -149,25 +194,16 @@ impl Store {
         Ok(found.map(|(number,)| number))
     }
 
-    /// How many reports are in each state; those without a target are left out.
-    ///
-    /// # Errors
-    /// As every function here.
-    pub async fn outgoing_counts(&self) -> Result<Vec<(TargetState, u64)>> {
-        let rows: Vec<(String, i64)> = self.engine.all(COUNTS, values![]).await?;
-        let counted = rows.into_iter().filter(|(word, _)| !word.is_empty());
-        counted.map(|(word, reports)| Ok((target_state(&word)?, count(reports)))).collect()
-    }
-
     async fn add_targets(&self, rows: &mut [OutgoingRow]) -> Result<()> {
         let numbers = rows.iter().map(|row| row.number.into()).collect();
         let mut found: Vec<TargetRow> = self.engine.all_of_list(TARGETS, numbers).await?;
         found.sort_unstable_by_key(|target| (target.0, target.1));
         // A list is filled up by repeating a value; its rows come once.
         let mut of: HashMap<i64, Vec<OutgoingTarget>> = HashMap::new();
-        for (report, _, uri, state, tries, first, last, next, answer) in found {
+        for (report, _, uri, host, state, tries, first, last, next, answer) in found {
             of.entry(report).or_default().push(OutgoingTarget {
                 uri,
+                host,
                 state: target_state(&state)?,
                 tries: small(tries),
                 first_tried_at: first.map(timestamp).transpose()?,
@@ -187,6 +223,11 @@ pub(super) fn target_state(word: &str) -> Result<TargetState> {
     word.parse().map_err(StoreError::Corrupt)
 }
 
+/// The state of a report; without a target it has none.
+pub(super) fn state_of(word: &str) -> Result<Option<TargetState>> {
+    if word.is_empty() { Ok(None) } else { target_state(word).map(Some) }
+}
+
 fn row(
     (number, day, name, report_id, made_at, made, detail, state, successful, failed): Row,
 ) -> Result<OutgoingRow> {
@@ -198,7 +239,7 @@ fn row(
         made_at: timestamp(made_at)?,
         made: Made::parse(&made)?,
         detail,
-        state: if state.is_empty() { None } else { Some(target_state(&state)?) },
+        state: state_of(&state)?,
         successful: count(successful),
         failed: count(failed),
         targets: Vec::new(),

@@ -158,14 +158,7 @@ async fn log(
     author: &str,
     (act, reason, at): (&str, &str, Timestamp),
 ) -> Result<()> {
-    let entry = LogEntry {
-        number: 0,
-        at,
-        domain: None,
-        author: author.to_owned(),
-        act: act.to_owned(),
-        reason: reason.to_owned(),
-        detail: what.to_owned(),
-    };
+    let (reason, detail) = (reason.to_owned(), what.to_owned());
+    let entry = LogEntry { reason, detail, ..LogEntry::of(author, act, at) };
     append(write, &entry).await
 }

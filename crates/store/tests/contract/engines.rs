@@ -172,7 +172,7 @@ pub async fn first_schema_is_brought_up(store: Opened) {
         DROP TABLE tally_texts; DROP TABLE tally_domains; DROP TABLE tally_open; DROP TABLE tallies;
         DROP TABLE tally_failures; DROP TABLE tally_days; DROP TABLE tally_sums;
         DROP TABLE problem_weeks; DROP TABLE outgoing_reports; DROP TABLE outgoing_targets;
-        DROP TABLE outgoing_suppressions;
+        DROP TABLE outgoing_suppressions; DROP TABLE outgoing_days;
         CREATE TABLE problem_totals (problem BIGINT NOT NULL, day BIGINT NOT NULL, sessions BIGINT NOT NULL,
             weak_sessions BIGINT NOT NULL, PRIMARY KEY (problem, day));
         INSERT INTO problem_totals SELECT problem, day, SUM(CASE WHEN trust >= 2 THEN sessions ELSE 0 END),

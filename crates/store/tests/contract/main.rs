@@ -102,5 +102,6 @@ contract! {
     outgoing::refusals_in_a_row_suppress,
     outgoing::operators_suppress,
     outgoing::outgoing_pages,
+    outgoing::outgoing_by_day_and_state,
     outgoing::nodes_never_share_a_target,
 }

@@ -7,8 +7,8 @@ use mailward_core::tlsrpt::PolicyType;
 use mailward_core::tlsrpt::datagram::SessionPolicy;
 use mailward_core::tlsrpt::outgoing::TargetState;
 use mailward_store::outgoing::{
-    ClaimLimits, Claimed, MAIL_LANE, Made, NewOutgoing, NewTarget, Outcome, OutgoingFilter,
-    REFUSALS_IN_A_ROW, Suppression,
+    ClaimLimits, Claimed, MAIL_LANE, Made, NewOutgoing, NewTarget, Outcome, OutgoingCounts, OutgoingDay,
+    OutgoingFilter, OutgoingState, REFUSALS_IN_A_ROW, Suppression,
 };
 use mailward_store::tallies::{Increment, TallySource};
 use mailward_store::{Store, StoreError};
@@ -175,13 +175,14 @@ pub async fn targets_are_claimed_by_one(store: Opened) {
     assert!(store.finish_outgoing(3, &fourth[0], &ahead, late).await.unwrap());
     assert_eq!(claim(&store, 3, late).await.len(), 1);
 
-    let of = |state| OutgoingFilter { domain: None, state: Some(state) };
+    let of = |state| OutgoingFilter { state: Some(OutgoingState::Of(state)), ..Default::default() };
     let sent = store.outgoing_reports(&of(TargetState::Sent), None, 9).await.unwrap().rows;
     assert_eq!(sent.iter().map(|r| r.domain.as_str()).collect::<Vec<_>>(), ["a.example"], "one suffices");
     let target = &sent[0].targets[1];
     assert_eq!((target.state, target.tries, target.answer.as_str()), (TargetState::Waiting, 1, "503"));
     assert_eq!((target.first_tried_at, target.next_at), (Some(soon), Some(at("03-15"))));
-    assert_eq!(store.outgoing_counts().await.unwrap(), [(TargetState::Sent, 1), (TargetState::Waiting, 1)]);
+    let counts = OutgoingCounts { sent: 1, waiting: 1, ..Default::default() };
+    assert_eq!(store.outgoing_days().await.unwrap(), [OutgoingDay { day: day("03-13"), counts }]);
 
     // The operator may hurry.
     let number = sent[0].number;
@@ -285,7 +286,8 @@ pub async fn outgoing_pages(store: Opened) {
         let name = if number % 2 == 0 { "a.example" } else { "b.example" };
         made(&store, &format!("03-0{}", number + 1), name, vec![mail(name)]).await;
     }
-    let filter = OutgoingFilter { domain: Some(domain("a.example")), state: Some(TargetState::Due) };
+    let due = Some(OutgoingState::Of(TargetState::Due));
+    let filter = OutgoingFilter { domain: Some(domain("a.example")), state: due, ..Default::default() };
     let first = store.outgoing_reports(&filter, None, 2).await.unwrap();
     let second = store.outgoing_reports(&filter, first.next, 2).await.unwrap();
     let days = |rows: &[mailward_store::outgoing::OutgoingRow]| {
@@ -294,6 +296,67 @@ pub async fn outgoing_pages(store: Opened) {
     assert_eq!(days(&first.rows), ["2026-03-05", "2026-03-03"]);
     assert_eq!((days(&second.rows), second.next), (vec!["2026-03-01".to_owned()], None));
     assert!(first.rows.iter().chain(&second.rows).all(|r| r.targets.len() == 1));
+}
+
+pub async fn outgoing_by_day_and_state(store: Opened) {
+    for name in ["a.example", "b.example", "c.example"] {
+        made(&store, "03-12", name, vec![mail(name)]).await;
+        made(&store, "03-13", name, vec![mail(name)]).await;
+    }
+    tally(&store, "03-13", "d.example").await;
+    let none = NewOutgoing { made: Made::NoRecord, ..report("03-13", "d.example", "1", vec![]) };
+    store.make_outgoing(&[none], at("03-14")).await.unwrap();
+    for target in claim(&store, 1, at("03-14")).await {
+        let state = if target.uri.contains("a.example") { TargetState::Sent } else { TargetState::Waiting };
+        let next = (state == TargetState::Waiting).then(|| at("03-15"));
+        assert!(store.finish_outgoing(1, &target, &outcome(state, next, "x"), at("03-14")).await.unwrap());
+    }
+    let last = OutgoingCounts { sent: 1, waiting: 2, none: 1, ..Default::default() };
+    let before = OutgoingCounts { sent: 1, waiting: 2, ..Default::default() };
+    let days = store.outgoing_days().await.unwrap();
+    let expected = [(day("03-13"), last), (day("03-12"), before)];
+    assert_eq!(days.iter().map(|d| (d.day, d.counts)).collect::<Vec<_>>(), expected);
+    assert_eq!((last.all(), last.with(&before).waiting), (4, 4));
+
+    let (yesterday, sent) = (Some(day("03-13")), Some(OutgoingState::Of(TargetState::Sent)));
+    let of = |name: Option<&str>, day, state| OutgoingFilter { domain: name.map(domain), day, state };
+    for (filter, found, why) in [
+        (of(None, yesterday, None), &["d", "c", "b", "a"][..], "a day"),
+        (
+            of(None, yesterday, Some(OutgoingState::Of(TargetState::Waiting))),
+            &["c", "b"],
+            "a day and a state",
+        ),
+        (of(None, None, Some(OutgoingState::NoReport)), &["d"], "no report"),
+        (of(None, None, sent), &["a", "a"], "a state"),
+        (of(Some("a.example"), yesterday, None), &["a"], "a domain and a day"),
+        (of(Some("a.example"), None, sent), &["a", "a"], "a domain and a state"),
+        (of(Some("d.example"), yesterday, Some(OutgoingState::NoReport)), &["d"], "all three"),
+        (of(Some("d.example"), yesterday, sent), &[], "all three, nothing"),
+        (of(None, Some(day("03-14")), None), &[], "another day"),
+    ] {
+        let whole = store.outgoing_reports(&filter, None, 9).await.unwrap().rows;
+        let names: Vec<&str> = whole.iter().filter_map(|r| r.domain.as_str().split('.').next()).collect();
+        assert_eq!(names, found, "{why}");
+        // The same in pages of one.
+        let (mut next, mut pages) = (None, Vec::new());
+        for _ in found {
+            let page = store.outgoing_reports(&filter, next, 1).await.unwrap();
+            next = page.next;
+            pages.extend(page.rows);
+        }
+        assert_eq!((pages, next), (whole, None), "{why}");
+    }
+
+    // A report that is made due again leaves its sum, and days that are dropped take theirs along.
+    let waiting = of(Some("b.example"), yesterday, None);
+    let number = store.outgoing_reports(&waiting, None, 1).await.unwrap().rows[0].number;
+    assert_eq!(store.send_outgoing_again(number, "cli", at("03-14")).await.unwrap(), 1);
+    let hurried = OutgoingCounts { due: 1, waiting: 1, ..last };
+    assert_eq!(store.outgoing_days().await.unwrap()[0].counts, hurried);
+    store.drop_outgoing(day("03-13")).await.unwrap();
+    let days = store.outgoing_days().await.unwrap();
+    assert_eq!(days.iter().map(|d| (d.day, d.counts)).collect::<Vec<_>>(), [(day("03-13"), hurried)]);
 }
 
 pub async fn nodes_never_share_a_target(store: Opened) {

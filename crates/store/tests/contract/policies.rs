@@ -248,6 +248,8 @@ pub async fn counts_follow(store: Opened) {
     assert_eq!(counts, expected);
 }
 
+const MUNICH: &str = "xn--mnchen-3ya.example";
+
 pub async fn pages_by_domain(store: Opened) {
     let rows = [
         policy("b-a.example", Mode::Enforce, "03-13"),
@@ -258,10 +260,6 @@ pub async fn pages_by_domain(store: Opened) {
         branch("b.a.example", "half"),
     ];
     store.put_known_policies(&rows).await.unwrap();
-    let page = async |filter, search, after, limit| -> Vec<String> {
-        let page = store.policies_page(filter, search, after, limit).await.unwrap();
-        page.into_iter().map(|row| row.domain.to_string()).collect()
-    };
     let all =
         ["a_a.example", "axa.example", "b-a.example", "b.a.example", "ba.example", "xn--mnchen-3ya.example"];
     use PolicyFilter::{All, Enforced, Failing};
@@ -278,18 +276,49 @@ pub async fn pages_by_domain(store: Opened) {
         (Enforced, Some("-"), &["b-a.example"], "both"),
         (Failing, None, &["axa.example", "xn--mnchen-3ya.example"], "by failure"),
         (Failing, Some("mnchen"), &["xn--mnchen-3ya.example"], "both"),
+        (All, Some("b"), &["b-a.example", "b.a.example", "ba.example"], "those that begin so"),
+        (
+            All,
+            Some("a"),
+            &["a_a.example", "axa.example", "b-a.example", "b.a.example", "ba.example", MUNICH],
+            "those that begin so, then the others",
+        ),
+        (
+            All,
+            Some("x"),
+            &[MUNICH, "a_a.example", "axa.example", "b-a.example", "b.a.example", "ba.example"],
+            "the same, last first",
+        ),
+        (Enforced, Some("b"), &["b-a.example"], "both"),
     ] {
-        assert_eq!(page(filter, search, None, 9).await, found, "{why}");
-        // The same in pages of one.
-        let mut after = None;
-        for name in found {
-            assert_eq!(page(filter, search, after, 1).await, [*name], "{why}");
-            after = Some(*name);
+        // Looking through every name at once, two at a time, one at a time; in pages of any size.
+        for looked_through in [100, 2, 1] {
+            for limit in [9, 2, 1] {
+                let (mut names, mut after, mut asked) = (Vec::new(), None::<String>, 0);
+                loop {
+                    let page = store.policies_among(filter, search, after.as_deref(), limit, looked_through);
+                    let page = page.await.unwrap();
+                    assert!(page.rows.len() <= limit as usize, "{why}");
+                    let full = page.rows.len() == limit as usize;
+                    assert!(full || page.next.is_none() || page.looked_up_to.is_some(), "{why}");
+                    names.extend(page.rows.into_iter().map(|row| row.domain.to_string()));
+                    asked += 1;
+                    assert!(asked < 20, "{why}: it goes on for ever");
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(names, found, "{why}, {looked_through} at a time, pages of {limit}");
+            }
         }
-        assert_eq!(page(filter, search, after.or(Some("zz")), 1).await, [""; 0], "{why}");
     }
+    let begun = store.policies_among(All, Some("xn--"), None, 9, 1).await.unwrap();
+    assert_eq!(begun.rows[0].domain.as_str(), MUNICH, "at once, though five names stand before it");
+    let named = store.policies_page(All, None, Some("b-a.example"), 1).await.unwrap();
+    assert_eq!(named.rows[0].domain.as_str(), "b.a.example", "a page may begin after any name");
 
-    let failing_ones = store.policies_page(Failing, None, None, 9).await.unwrap();
+    let failing_ones = store.policies_page(Failing, None, None, 9).await.unwrap().rows;
     let munich = failing_ones[1].clone();
     let line = munich.policy.unwrap();
     assert_eq!((line.mode, line.id.as_str(), line.max_age), (Mode::None, "id0313", 86_400));
@@ -298,7 +327,7 @@ pub async fn pages_by_domain(store: Opened) {
         (at("03-13"), at("03-14"), at("03-13"))
     );
     assert_eq!((munich.failure, munich.branch, munich.used_at), (rows[4].failure.clone(), None, at("03-14")));
-    let half = &store.policies_page(All, Some("b.a"), None, 9).await.unwrap()[0];
+    let half = &store.policies_page(All, Some("b.a"), None, 9).await.unwrap().rows[0];
     assert_eq!((half.policy.as_ref(), half.branch.as_deref()), (None, Some("half")));
 }
 

@@ -2,38 +2,17 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use jiff::Timestamp;
-use mailward_core::PolicyDomain;
-use mailward_core::delivery::Override;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, number};
+use super::Answer;
 use crate::failure::{DocumentFailure, Failure};
 use crate::sending::{self, Lookup};
-use crate::{App, pages, sheet};
-
-/// One override as `mailward policy list --json` has it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    domain: &'a PolicyDomain,
-    #[serde(flatten)]
-    over: &'a Override,
-    author: &'a str,
-    set_at: Timestamp,
-    /// Whether it still holds.
-    holds: bool,
-}
+use crate::{App, asked, documents, pages, sheet};
 
 pub(super) async fn sending(State(app): State<App>) -> Answer {
     let now = app.now();
     let outlook = sending::outlook(&app).await?;
-    let shown = |(domain, row)| {
-        let row: &mailward_store::overrides::OverrideRow = row;
-        Shown { domain, over: &row.over, author: &row.author, set_at: row.set_at, holds: row.over.holds(now) }
-    };
-    let overrides: Vec<Shown<'_>> =
-        outlook.overrides.iter().map(|(domain, row)| shown((domain, row))).collect();
     let running = app.sending.as_ref();
     Ok(Json(json!({
         "schema": "mailward.sending/1",
@@ -42,7 +21,7 @@ pub(super) async fn sending(State(app): State<App>) -> Answer {
         "headline": outlook.headline,
         "explanation": outlook.explanation,
         "counts": outlook.counts,
-        "overrides": overrides,
+        "overrides": documents::overrides(&outlook.overrides, now),
         "running": running.is_some(),
         "listens": running.map(|sending| sending.places()).unwrap_or_default(),
         "memory": running.map(|sending| sending.size()),
@@ -73,12 +52,14 @@ pub(super) async fn policies(State(app): State<App>, Query(wanted): Query<Wanted
     };
     let search = Some(wanted.q.as_str()).filter(|q| !q.trim().is_empty());
     let after = Some(wanted.after.as_str()).filter(|after| !after.is_empty());
-    let limit = number("limit", &wanted.limit)?.unwrap_or(100_u32).clamp(1, 1_000);
-    let mut policies = app.store.policies_page(filter, search, after, limit + 1).await?;
-    let more = policies.len() > limit as usize;
-    policies.truncate(limit as usize);
-    let next = policies.last().filter(|_| more).map(|row| row.domain.to_string());
-    Ok(Json(json!({"schema": "mailward.policies/1", "policies": policies, "next": next})))
+    let limit = asked::number("limit", &wanted.limit)?.unwrap_or(100_u32).clamp(1, 1_000);
+    let page = app.store.policies_page(filter, search, after, limit).await?;
+    Ok(Json(json!({
+        "schema": "mailward.policies/1",
+        "policies": page.rows,
+        "next": page.next,
+        "looked_up_to": page.looked_up_to,
+    })))
 }
 
 pub(super) async fn lookup(

@@ -8,7 +8,7 @@ use axum::extract::{Query, State as Shared};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::list::{self, Heading, Pager, Wanted, plain};
+use super::list::{self, Heading, Pager, plain};
 use crate::App;
 use crate::access::Visitor;
 use crate::failure::PageFailure;
@@ -19,16 +19,10 @@ use crate::words::{self, Markup};
 
 #[derive(Deserialize, Default)]
 pub(crate) struct Asked {
-    #[serde(default)]
-    q: String,
+    #[serde(flatten)]
+    list: list::Asked,
     #[serde(default)]
     mode: String,
-    #[serde(default)]
-    sort: String,
-    #[serde(default)]
-    order: String,
-    #[serde(default)]
-    page: String,
 }
 
 struct Row {
@@ -72,21 +66,19 @@ pub(super) async fn show(
         .collect();
     let total = held.len();
     let enforcing = held.iter().filter(|d| d.mode.as_str() == "enforce").count();
-    let needle = asked.q.trim().to_lowercase();
-    held.retain(|d| d.domain.as_str().contains(&needle) || d.domain.to_unicode().contains(&needle));
+    held.retain(|d| asked.list.finds(&d.domain));
     held.retain(|d| asked.mode.is_empty() || d.mode.as_str() == asked.mode);
-    match asked.sort.as_str() {
+    match asked.list.sort.as_str() {
         "mode" => held.sort_by_key(|d| d.mode),
         "since" => held.sort_by_key(|d| d.mode_since),
         "age" => held.sort_by_key(|d| d.max_age),
         _ => held.sort_by(|a, b| a.domain.cmp(&b.domain)),
     }
-    if asked.order == "desc" {
+    if asked.list.descending() {
         held.reverse();
     }
-    let filters = [("q", asked.q.as_str()), ("mode", asked.mode.as_str())];
-    let wanted =
-        Wanted { path: "/domains", filters: &filters, sort: &asked.sort, descending: asked.order == "desc" };
+    let filters = [("q", asked.list.q.as_str()), ("mode", asked.mode.as_str())];
+    let wanted = asked.list.wanted("/domains", &filters);
     let headings = vec![
         wanted.heading("Domain", "name", false),
         wanted.heading("Mode", "mode", false),
@@ -95,7 +87,7 @@ pub(super) async fn show(
         plain("MX in the policy", false),
         plain("Reports to", false),
     ];
-    let (cut, pager) = list::page(&held, asked.page.parse().unwrap_or(1), &wanted);
+    let (cut, pager) = list::page(&held, asked.list.page(), &wanted);
     let rows = cut
         .iter()
         .map(|d| Row {
@@ -119,7 +111,7 @@ pub(super) async fn show(
         frame: Frame::new("Domains", Part::Domains, &visitor, now).document("/api/domains"),
         headline,
         total,
-        q: asked.q,
+        q: asked.list.q,
         mode: asked.mode,
         headings,
         rows,

@@ -1,6 +1,44 @@
 //! Lists whose order, filter and page stand in the address, so that they can be sent to a colleague.
 
+use mailward_core::PolicyDomain;
+use serde::Deserialize;
+
 use crate::words;
+
+/// How a list of domains is asked for: part of the name, order, page. Other filters stand beside it.
+#[derive(Deserialize, Default)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    pub(crate) q: String,
+    #[serde(default)]
+    pub(crate) sort: String,
+    #[serde(default)]
+    order: String,
+    #[serde(default)]
+    page: String,
+}
+
+impl Asked {
+    pub(crate) fn descending(&self) -> bool {
+        self.order == "desc"
+    }
+
+    /// Whether the part of the name is in this one, as it is written by machines or by people.
+    pub(crate) fn finds(&self, domain: &PolicyDomain) -> bool {
+        let part = self.q.trim().to_lowercase();
+        domain.as_str().contains(&part) || domain.to_unicode().contains(&part)
+    }
+
+    /// The page asked for, from 1.
+    pub(crate) fn page(&self) -> usize {
+        self.page.parse().unwrap_or(1)
+    }
+
+    /// The list that was asked for.
+    pub(crate) fn wanted<'a>(&'a self, path: &'a str, filters: &'a [(&'a str, &'a str)]) -> Wanted<'a> {
+        Wanted { path, filters, sort: &self.sort, descending: self.descending() }
+    }
+}
 
 /// A heading of a table; with an address it sorts.
 pub(crate) struct Heading {

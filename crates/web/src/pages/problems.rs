@@ -68,13 +68,7 @@ pub(super) async fn read(
     app: &App,
     asked: &Asked,
 ) -> Result<(Vec<mailward_store::sessions::Problem>, bool), crate::failure::Failure> {
-    let domain = match asked.domain.trim() {
-        "" => None,
-        text => Some(
-            PolicyDomain::parse(text)
-                .map_err(|e| crate::failure::Failure::BadRequest(format!("{text:?} is no domain: {e}.")))?,
-        ),
-    };
+    let domain = crate::asked::domain(&asked.domain)?;
     let since = words::days_before(words::day(app.now()), asked.span());
     let mut rows = app.store.problems(domain.as_ref(), since, MOST + 1).await?;
     let more = rows.len() > MOST as usize;

@@ -1,42 +1,22 @@
 //! `/reports/N`: what does this report say, as we read it and as it came?
 
+use std::collections::HashSet;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use mailward_core::Finding;
-use mailward_core::tlsrpt::{FailureDetails, PolicyResult};
 use mailward_store::reports::StoredReport;
 
+use super::told::Told;
 use crate::App;
 use crate::access::Visitor;
 use crate::failure::{Failure, PageFailure};
 use crate::frame::{Frame, Part, html};
 use crate::state::{self, State};
 use crate::words::{self, Markup};
-
-/// One failure of a policy.
-pub(crate) struct Detail {
-    result_type: String,
-    explain: String,
-    sessions: String,
-    /// Label and value of what else was told.
-    facts: Vec<(&'static str, String)>,
-}
-
-/// One policy of the report.
-pub(crate) struct Policy {
-    domain: String,
-    held: Option<String>,
-    kind: String,
-    strings: Vec<String>,
-    mx: Vec<String>,
-    passed: String,
-    failed: String,
-    details: Vec<Detail>,
-    more: usize,
-}
 
 /// A finding about the report.
 pub(crate) struct Oddity {
@@ -64,18 +44,15 @@ struct ReportPage {
     trust_words: &'static str,
     superseded: bool,
     dkim: Vec<(&'static str, String)>,
-    policies: Vec<Policy>,
-    more_policies: usize,
+    told: Told,
     oddities: Vec<Oddity>,
     normalised: String,
     raw: String,
     raw_note: String,
 }
 
-/// The most shown of each on one page; the rest is in the document and the raw text.
-const POLICIES: usize = 50;
-const DETAILS: usize = 100;
-const TEXT: usize = 64 * 1024;
+/// Characters of a text shown on one page; the rest is in the document and the raw text.
+pub(super) const TEXT: usize = 64 * 1024;
 
 pub(super) async fn show(
     Shared(app): Shared<App>,
@@ -87,8 +64,7 @@ pub(super) async fn show(
     let raw = app.store.raw_item(stored.row.item).await?.unwrap_or_default();
     let (raw, raw_note) = excerpt(&raw);
     let row = &stored.row;
-    let held: std::collections::HashSet<String> =
-        app.store.domains().await?.iter().map(|d| d.domain.to_string()).collect();
+    let held: HashSet<String> = app.store.domains().await?.iter().map(|d| d.domain.to_string()).collect();
     let name = words::cut(if row.organization.is_empty() { &row.submitter } else { &row.organization }, 80);
     let frame = Frame::new(format!("Report {}", row.number), Part::Reports, &visitor, now)
         .crumb("Reports", "/reports")
@@ -111,8 +87,7 @@ pub(super) async fn show(
         trust_words: trust_words(row.trust),
         superseded: row.superseded,
         dkim: dkim(&stored),
-        policies: stored.report.policies.iter().take(POLICIES).map(|p| policy(p, &held)).collect(),
-        more_policies: stored.report.policies.len().saturating_sub(POLICIES),
+        told: Told::by_others(&stored.report, &held),
         oddities: oddities(&stored.findings),
         normalised: words::cut(&serde_json::to_string_pretty(&stored.report).unwrap_or_default(), TEXT),
         raw,
@@ -164,44 +139,6 @@ fn dkim(stored: &StoredReport) -> Vec<(&'static str, String)> {
         ("Services of the key", dkim.key_services.clone().unwrap_or_else(|| "any (none named)".into())),
         ("Why", dkim.detail.clone()),
     ]
-}
-
-fn policy(result: &PolicyResult, held: &std::collections::HashSet<String>) -> Policy {
-    let domain = result.policy.policy_domain.as_ref().map(ToString::to_string).unwrap_or_default();
-    Policy {
-        held: held.contains(&domain).then(|| format!("/domains/{domain}")),
-        domain,
-        kind: result.policy.policy_type.as_str().to_owned(),
-        strings: result.policy.policy_string.iter().take(50).cloned().collect(),
-        mx: result.policy.mx_host.iter().take(50).cloned().collect(),
-        passed: words::count(result.summary.total_successful_session_count),
-        failed: words::count(result.summary.total_failure_session_count),
-        details: result.failure_details.iter().take(DETAILS).map(detail).collect(),
-        more: result.failure_details.len().saturating_sub(DETAILS),
-    }
-}
-
-fn detail(details: &FailureDetails) -> Detail {
-    let ip = |ip: &Option<std::net::IpAddr>| ip.map(|ip| ip.to_string());
-    let facts = [
-        ("MX", details.receiving_mx_hostname.clone()),
-        ("its address", ip(&details.receiving_ip)),
-        ("its EHLO", details.receiving_mx_helo.clone()),
-        ("sender's address", ip(&details.sending_mta_ip)),
-        ("reason code", details.failure_reason_code.clone()),
-        ("more", details.additional_information.clone()),
-    ];
-    Detail {
-        result_type: details.result_type.as_str().to_owned(),
-        explain: format!("/explain/{}", words::query_value(details.result_type.as_str())),
-        sessions: words::count(details.failed_session_count),
-        facts: facts
-            .into_iter()
-            .filter_map(|(label, value)| {
-                value.filter(|v| !v.is_empty()).map(|v| (label, words::cut(&v, 600)))
-            })
-            .collect(),
-    }
 }
 
 /// Findings about a report or an item, for a page.

@@ -4,16 +4,15 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Query, State as Shared};
 use axum::response::Response;
-use mailward_core::PolicyDomain;
 use mailward_store::reports::{ReportFilter, ReportRow};
 use serde::Deserialize;
 
-use crate::App;
 use crate::access::Visitor;
 use crate::failure::{Failure, PageFailure};
 use crate::frame::{Frame, Part, html};
 use crate::state::State;
 use crate::words::{self, Markup};
+use crate::{App, asked};
 
 /// Filters, as they stand in the address.
 #[derive(Deserialize, Default)]
@@ -31,15 +30,12 @@ pub(crate) struct Asked {
 impl Asked {
     /// The filter for the store.
     pub(super) fn filter(&self) -> Result<ReportFilter, Failure> {
-        let domain = match self.domain.trim() {
-            "" => None,
-            text => Some(
-                PolicyDomain::parse(text)
-                    .map_err(|e| Failure::BadRequest(format!("{text:?} is no domain: {e}.")))?,
-            ),
-        };
         let submitter = Some(self.submitter.trim().to_lowercase()).filter(|s| !s.is_empty());
-        Ok(ReportFilter { domain, submitter, failed_only: !self.failed.is_empty() })
+        Ok(ReportFilter {
+            domain: asked::domain(&self.domain)?,
+            submitter,
+            failed_only: !self.failed.is_empty(),
+        })
     }
 
     fn address(&self, path: &str, before: &str) -> String {

@@ -5,7 +5,7 @@ use axum::Extension;
 use axum::extract::{Query, State as Shared};
 use axum::response::{IntoResponse, Redirect, Response};
 use mailward_core::PolicyDomain;
-use mailward_store::policies::PolicyFilter;
+use mailward_store::policies::{PolicyFilter, PolicyPage};
 use serde::Deserialize;
 
 use crate::App;
@@ -28,7 +28,7 @@ use recent::RecentLine;
 pub(super) use domain::show as domain;
 
 /// Rows of one page.
-const ROWS: usize = 50;
+const ROWS: u32 = 50;
 /// Recent decisions shown before somebody asks for all.
 const RECENT: usize = 20;
 
@@ -61,6 +61,8 @@ struct SendingPage {
     badge: Markup,
     headline: String,
     explanation: String,
+    /// The reports that we send, where there are any.
+    reports: Option<(Markup, String)>,
     /// Whether a policy daemon runs in this process.
     runs: bool,
     /// Whether anything is known of any domain.
@@ -77,6 +79,8 @@ struct SendingPage {
     rows: Vec<Line>,
     first: Option<String>,
     next: Option<String>,
+    /// The name up to which a search got.
+    looked_up_to: Option<String>,
     overrides: Vec<OverrideLine>,
     more_overrides: usize,
     recent: Vec<RecentLine>,
@@ -99,7 +103,7 @@ pub(super) async fn show(
     let now = app.now();
     let outlook = sending::outlook(&app).await?;
     let filter = filter(&asked.filter);
-    let (rows, next) = page(&app, filter, &asked).await?;
+    let page = page(&app, filter, &asked).await?;
     let all_recent = app.sending.as_ref().map(|sending| sending.recent()).unwrap_or_default();
     let shown = if asked.recent == "all" { all_recent.len() } else { RECENT };
     let more_recent = (all_recent.len() > shown).then(|| words::count(all_recent.len() as u64));
@@ -107,6 +111,7 @@ pub(super) async fn show(
     Ok(html(&SendingPage {
         frame: Frame::new("Sending", Part::Sending, &visitor, now).document("/api/sending"),
         badge: outlook.state.badge(),
+        reports: super::outgoing::card(&app).await?,
         runs: app.sending.is_some(),
         empty: outlook.counts.domains == 0,
         places: app.sending.as_ref().map(|sending| sending.places()).unwrap_or_default(),
@@ -117,9 +122,10 @@ pub(super) async fn show(
         chips: chips(filter, &asked.q, &outlook),
         q: asked.q.clone(),
         filter: word(filter),
-        rows,
+        rows: page.rows.into_iter().map(|row| Line::new(row, now)).collect(),
         first: (!asked.after.is_empty()).then(|| address(filter, &asked.q, "")),
-        next,
+        next: page.next.map(|next| address(filter, &asked.q, &next)),
+        looked_up_to: page.looked_up_to,
         overrides,
         more_overrides,
         recent: all_recent.into_iter().take(shown).map(|one| RecentLine::new(one, now)).collect(),
@@ -163,22 +169,11 @@ fn address(filter: PolicyFilter, q: &str, after: &str) -> String {
     words::address("/sending", &[("filter", word(filter)), ("q", q), ("after", after)]) + "#policies"
 }
 
-/// The rows asked for, and where the next ones are.
-async fn page(
-    app: &App,
-    filter: PolicyFilter,
-    asked: &Asked,
-) -> Result<(Vec<Line>, Option<String>), Failure> {
+/// The rows asked for.
+async fn page(app: &App, filter: PolicyFilter, asked: &Asked) -> Result<PolicyPage, Failure> {
     let search = Some(asked.q.as_str()).filter(|q| !q.trim().is_empty());
     let after = Some(asked.after.as_str()).filter(|after| !after.is_empty());
-    let limit = ROWS as u32 + 1;
-    let mut rows = app.store.policies_page(filter, search, after, limit).await?;
-    let more = rows.len() > ROWS;
-    rows.truncate(ROWS);
-    let last = rows.last().filter(|_| more);
-    let next = last.map(|row| address(filter, &asked.q, row.domain.as_str()));
-    let now = app.now();
-    Ok((rows.into_iter().map(|row| Line::new(row, now)).collect(), next))
+    Ok(app.store.policies_page(filter, search, after, ROWS).await?)
 }
 
 fn chips(here: PolicyFilter, q: &str, outlook: &Outlook) -> Vec<Chip> {

@@ -6,7 +6,7 @@ use axum::extract::{Query, State as Shared};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::list::{self, Heading, Pager, Wanted, plain};
+use super::list::{self, Heading, Pager, plain};
 use crate::access::Visitor;
 use crate::failure::PageFailure;
 use crate::frame::{Frame, Part, html};
@@ -18,16 +18,10 @@ use crate::{App, chart};
 /// What is asked: filter, order, page.
 #[derive(Deserialize, Default)]
 pub(crate) struct Asked {
-    #[serde(default)]
-    q: String,
+    #[serde(flatten)]
+    list: list::Asked,
     #[serde(default)]
     state: String,
-    #[serde(default)]
-    sort: String,
-    #[serde(default)]
-    order: String,
-    #[serde(default)]
-    page: String,
 }
 
 struct Row {
@@ -79,19 +73,15 @@ pub(super) async fn show(
     let chips = chips(&overview, &asked);
     let empty = overview.lines.is_empty();
     let wanted_state = State::from_word(&asked.state);
-    let needle = asked.q.trim().to_lowercase();
     let mut lines: Vec<Line> = overview
         .lines
         .into_iter()
         .filter(|line| wanted_state.is_none_or(|state| state == line.state))
-        .filter(|line| {
-            line.line.domain.as_str().contains(&needle) || line.line.domain.to_unicode().contains(&needle)
-        })
+        .filter(|line| asked.list.finds(&line.line.domain))
         .collect();
-    sort(&mut lines, &asked.sort, asked.order == "desc");
-    let filters = [("q", asked.q.as_str()), ("state", asked.state.as_str())];
-    let wanted =
-        Wanted { path: "/", filters: &filters, sort: &asked.sort, descending: asked.order == "desc" };
+    sort(&mut lines, &asked.list.sort, asked.list.descending());
+    let filters = [("q", asked.list.q.as_str()), ("state", asked.state.as_str())];
+    let wanted = asked.list.wanted("/", &filters);
     let headings = vec![
         wanted.heading("Domain", "name", false),
         plain("Published", false),
@@ -103,7 +93,7 @@ pub(super) async fn show(
         wanted.heading("Open", "open", true),
         wanted.heading("Looked at", "seen", false),
     ];
-    let (cut, pager) = list::page(&lines, asked.page.parse().unwrap_or(1), &wanted);
+    let (cut, pager) = list::page(&lines, asked.list.page(), &wanted);
     let rows = cut
         .iter()
         .map(|line| Row {
@@ -125,7 +115,7 @@ pub(super) async fn show(
         explanation: overview.explanation,
         card,
         empty,
-        q: asked.q,
+        q: asked.list.q,
         state: asked.state,
         chips,
         headings,
@@ -147,7 +137,7 @@ fn chips(overview: &overview::Overview, asked: &Asked) -> Vec<Chip> {
         let here = asked.state == state.word();
         let word = if here { "" } else { state.word() };
         Chip {
-            address: words::address("/", &[("q", &asked.q), ("state", word)]),
+            address: words::address("/", &[("q", &asked.list.q), ("state", word)]),
             badge: state.badge(),
             count: overview.count(state),
             here,

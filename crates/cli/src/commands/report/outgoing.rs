@@ -4,28 +4,25 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mailward_core::PolicyDomain;
-use mailward_core::tlsrpt::outgoing::TargetState;
-use mailward_sending::reporter::{human_part, unpacked};
-use mailward_sending::{Reporter, ReporterOptions};
+use mailward_core::tlsrpt::outgoing::address_or_host;
+use mailward_core::tlsrpt::write::unpacked;
+use mailward_sending::reporter::human_part;
 use mailward_store::outgoing::{OutgoingFilter, OutgoingReport, OutgoingRow, Suppression};
 use mailward_store::{Store, StoreError};
+use mailward_web::documents;
 
 use crate::Context;
-use crate::args::Outgoing;
+use crate::args::{ListPart, Outgoing};
 use crate::exit::{Failure, Outcome, Result};
 use crate::output::{self, clean, strong, table};
-use crate::{rooms, when};
+use crate::when;
 
 /// Runs it.
 pub async fn run(context: &Context, store: &Store, args: Outgoing) -> Result {
     match args {
-        Outgoing::List { domain, state, before, limit } => {
+        Outgoing::List { domain, day, state, part } => {
             let domain = domain.as_deref().map(PolicyDomain::parse).transpose()?;
-            let state = state.as_deref().map(str::parse::<TargetState>).transpose().map_err(|why| {
-                let words: Vec<&str> = TargetState::ALL.iter().map(|state| state.as_str()).collect();
-                Failure::usage(format!("{why}; there are {}", words.join(", ")))
-            })?;
-            list(context, store, &OutgoingFilter { domain, state }, before, limit).await
+            list(context, store, &OutgoingFilter { domain, day, state }, part).await
         }
         Outgoing::Show { id, raw } => show(context, store, &id, raw).await,
         Outgoing::Preview { domain, day } => preview(context, store, &domain, day).await,
@@ -33,13 +30,19 @@ pub async fn run(context: &Context, store: &Store, args: Outgoing) -> Result {
         Outgoing::Suppress { what, until, reason, author } => {
             let now = context.clock.now();
             let until = until.map(|text| when::moment("--until", &text, now)).transpose()?;
-            let suppression = Suppression { what: named(&what)?, until, reason, author, set_at: now };
+            let suppression = Suppression {
+                what: address_or_host(&what).map_err(Failure::usage)?,
+                until,
+                reason,
+                author,
+                set_at: now,
+            };
             store.suppress_outgoing(&suppression).await?;
             done(context, &format!("No report is sent to {} from now on.", suppression.what));
             Ok(Outcome::Fine)
         }
         Outgoing::Unsuppress { what, reason, author } => {
-            let what = named(&what)?;
+            let what = address_or_host(&what).map_err(Failure::usage)?;
             match store.unsuppress_outgoing(&what, &author, &reason, context.clock.now()).await {
                 Err(StoreError::NotFound(_)) => {
                     return Err(Failure::usage(format!(
@@ -63,29 +66,10 @@ fn done(context: &Context, what: &str) {
     }
 }
 
-/// An address of reports as written, or a host in lower case.
-fn named(what: &str) -> Result<String> {
-    if what.contains(':') {
-        return match mailward_core::tlsrpt::ReportUri::parse(what) {
-            Ok(uri) => Ok(uri.as_str().to_owned()),
-            Err(why) => Err(Failure::usage(format!("{what:?} is no address of reports: {why}"))),
-        };
-    }
-    Ok(mailward_core::DomainName::parse(what)?.to_string())
-}
-
-async fn list(
-    context: &Context,
-    store: &Store,
-    filter: &OutgoingFilter,
-    before: Option<i64>,
-    limit: u32,
-) -> Result {
-    let page = store.outgoing_reports(filter, before, limit).await?;
+async fn list(context: &Context, store: &Store, filter: &OutgoingFilter, part: ListPart) -> Result {
+    let page = store.outgoing_reports(filter, part.before, part.limit).await?;
     if context.json() {
-        output::print_json(&serde_json::json!({
-            "schema": "mailward.outgoing-reports/1", "reports": page.rows, "next": page.next,
-        }));
+        output::print_json(&documents::outgoing_reports(&page));
         return Ok(Outcome::Fine);
     }
     if page.rows.is_empty() {
@@ -137,9 +121,7 @@ async fn show(context: &Context, store: &Store, id: &str, raw: bool) -> Result {
     let report = (!found.gzip.is_empty()).then(|| unpacked(&found.gzip)).transpose();
     let report = report.map_err(Failure::unavailable)?;
     if context.json() {
-        output::print_json(&serde_json::json!({
-            "schema": "mailward.outgoing-report/1", "row": found.row, "report": report,
-        }));
+        output::print_json(&documents::outgoing_report(&found.row, report.as_ref()));
         return Ok(Outcome::Fine);
     }
     let row = &found.row;
@@ -191,17 +173,16 @@ async fn preview(context: &Context, store: &Store, domain: &str, day: Option<Dat
     let config = &context.loaded.config;
     let domain = PolicyDomain::parse(domain)?;
     let day = day.unwrap_or_else(|| context.clock.now().to_zoned(TimeZone::UTC).date());
-    let options: ReporterOptions = match &config.reporter {
-        Some(table) => table.options(&config.store.url()).map_err(Failure::usage)?,
-        None => return Err(Failure::usage("there is no [reporter] in the configuration: who would report?")),
+    let Some(table) = &config.reporter else {
+        return Err(Failure::usage("there is no [reporter] in the configuration: who would report?"));
     };
-    let outside = rooms::outside(config, context.clock.clone())?;
-    let reporter = Reporter::new(store.clone(), outside, options).map_err(Failure::usage)?;
-    let Some(report) = reporter.preview(day, &domain).await? else {
+    table.check().map_err(Failure::usage)?;
+    let Some(tally) = store.tally(day, &domain).await? else {
         return Err(Failure::unavailable(format!("nothing was counted of {domain} on {day} (UTC)")));
     };
+    let report = tally.preview(&table.author());
     if context.json() {
-        output::print_json(&serde_json::json!({"schema": "mailward.outgoing-preview/1", "report": report}));
+        output::print_json(&documents::outgoing_preview(&report));
     } else {
         anstream::println!("{}", clean_lines(&human_part(&report, &report.organization_name)));
     }
@@ -222,9 +203,7 @@ async fn send(context: &Context, store: &Store, id: &str, author: &str) -> Resul
 async fn suppressed(context: &Context, store: &Store) -> Result {
     let all = store.outgoing_suppressions(context.clock.now()).await?;
     if context.json() {
-        output::print_json(
-            &serde_json::json!({"schema": "mailward.outgoing-suppressions/1", "suppressed": all}),
-        );
+        output::print_json(&documents::outgoing_suppressions(&all));
         return Ok(Outcome::Fine);
     }
     if all.is_empty() {

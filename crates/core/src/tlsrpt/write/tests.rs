@@ -96,6 +96,8 @@ proptest! {
         let whole = Parsed::Accepted(std::vec![(report.clone(), std::vec![])]);
         prop_assert_eq!(read(&json(&report)), whole.clone());
         prop_assert_eq!(read(&gzip(&report)), whole);
+        prop_assert_eq!(text(&gzip(&report)), Ok(json(&report)));
+        prop_assert_eq!(unpacked(&gzip(&report)), Ok(report));
     }
 }
 

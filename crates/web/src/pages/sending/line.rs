@@ -5,7 +5,7 @@ use mailward_core::mta_sts::Mode;
 use mailward_store::policies::{PolicyLine, PolicyRow, RefreshFailure};
 
 use crate::chart;
-use crate::state::State;
+use crate::state::{State, plain};
 use crate::words::{self, Markup};
 
 pub(super) struct Line {
@@ -69,11 +69,6 @@ pub(super) fn badge(
         (None, None, None) if branch == Some("full") => State::Holds.with_word("DANE"),
         (None, None, None) => plain("no policy"),
     }
-}
-
-/// Neither good nor bad.
-pub(super) fn plain(word: &str) -> Markup {
-    askama::filters::Safe(format!("<span class=\"state info\"><i aria-hidden=\"true\">·</i> {word}</span>"))
 }
 
 /// What the DNS last said of DANE, in words.

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::line::plain;
 use crate::sending::RecentDecision;
-use crate::state::State;
+use crate::state::{State, plain};
 use crate::words::{self, Markup};
 
 /// Steps of an argument that are shown in a list.
