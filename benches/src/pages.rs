@@ -1,4 +1,5 @@
-//! Pages over a full store: a thousand domains held, a million failure rows, and how long a page takes.
+//! Pages over a full store: a thousand domains held, a million failure rows, a hundred thousand outgoing reports, a
+//! million known policies, and how long a page takes.
 //!
 //! Pages are asked for inside the process, without a network, so the figures are those of the server
 //! alone.
@@ -24,10 +25,15 @@ use tower::ServiceExt;
 
 use crate::mails::{self, DOMAINS};
 use crate::measure::{Stopwatch, median_and_worst};
+use crate::policyd::stored;
 use crate::reports;
 use crate::table::{Row, Table, thousands};
 use crate::world::Elsewhere;
 
+mod outgoing;
+
+/// Policies of other domains that the sending side knows.
+const POLICIES: usize = 1_000_000;
 /// Days with reports, before the day on which pages are asked for.
 const DAYS: u32 = 20;
 /// Failure details in each report.
@@ -47,17 +53,20 @@ pub fn run() -> Result<(), String> {
 
 async fn measure() -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let url = format!("sqlite:{}", folder.path().join("pages.db").display());
+    let watch = Stopwatch::start();
+    let url = stored::fill(&folder.path().join("pages.db"), POLICIES).await?;
     let store = Store::open(&url).await.map_err(|e| e.to_string())?;
     let now = reports::now();
-    let watch = Stopwatch::start();
     reports::hold_domains(&store).await?;
     observe_domains(&store, now).await?;
     let rows = fill(&store, now).await?;
+    outgoing::fill(&store, now).await?;
     println!(
-        "a store of {} domains and {} failure rows, filled in {:.0} s",
+        "a store of {} domains, {} failure rows, {} outgoing reports and {} known policies, filled in {:.0} s",
         thousands(f64::from(DOMAINS)),
         thousands(rows as f64),
+        thousands(f64::from(outgoing::REPORTS)),
+        thousands(POLICIES as f64),
         watch.elapsed().as_secs_f64()
     );
     let app = router(WebState {
@@ -66,6 +75,7 @@ async fn measure() -> Result<(), String> {
         access: Access::Open,
         health: Arc::new(AllWell),
         sending: None,
+        reporter: None,
         metrics: None,
         gate: Gate::default(),
         publishing: Publishing::default(),
@@ -74,7 +84,27 @@ async fn measure() -> Result<(), String> {
     let yardstick = times(&app, "/healthz").await?;
     let domain = mails::domain(7);
     let (by_domain, csv) = (format!("/domains/{domain}"), format!("/problems?domain={domain}"));
-    for page in ["/", "/domains", &by_domain, "/problems", &csv, "/reports", "/api/status"] {
+    let yesterday = now.to_zoned(jiff::tz::TimeZone::UTC).date().saturating_sub(1.days());
+    let of_day = format!("/outgoing?day={yesterday}&state=refused");
+    let pages = [
+        "/",
+        "/domains",
+        &by_domain,
+        "/problems",
+        &csv,
+        "/reports",
+        "/api/status",
+        "/outgoing",
+        "/outgoing?state=sent",
+        &of_day,
+        "/outgoing?domain=d77.customer.example",
+        "/outgoing/50000",
+        "/outgoing/preview",
+        "/sending",
+        "/sending?q=d0777",
+        "/sending?q=no-such-name",
+    ];
+    for page in pages {
         let (median, worst) = times(&app, page).await?;
         table.row(Row {
             what: format!("GET {page}"),

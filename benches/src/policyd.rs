@@ -13,7 +13,7 @@ mod cold;
 mod flat_dns;
 mod large;
 mod server;
-mod stored;
+pub mod stored;
 
 use crate::table::{Row, Table};
 

@@ -6,6 +6,7 @@ use axum::extract::{Query, State as Shared};
 use axum::response::Response;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use mailward_core::tlsrpt::outgoing::TargetState;
 use mailward_store::Page;
 use mailward_store::outgoing::{
     Made, OutgoingCounts, OutgoingDay, OutgoingFilter, OutgoingRow, OutgoingState, OutgoingTarget,
@@ -194,7 +195,7 @@ fn counted(counts: &OutgoingCounts, state: Option<OutgoingState>) -> u64 {
 
 /// The heading of a state.
 fn head(state: OutgoingState) -> &'static str {
-    use mailward_core::tlsrpt::outgoing::TargetState::{Due, GivenUp, Refused, Sent, Suppressed, Waiting};
+    use TargetState::{Due, GivenUp, Refused, Sent, Suppressed, Waiting};
     match state {
         OutgoingState::Of(Due) => "Due",
         OutgoingState::Of(Waiting) => "Waiting",
@@ -250,7 +251,9 @@ fn why(row: &OutgoingRow) -> String {
 fn to(target: &OutgoingTarget, several: bool) -> To {
     let state = if several { target.state.as_str() } else { "" };
     let answer = words::cut(&target.answer, 160);
-    let said = [state, &answer].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+    // Of one that was left alone nothing was answered.
+    let answer = if target.state == TargetState::Suppressed { "" } else { &answer };
+    let said = [state, answer].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
     To { uri: words::cut(&target.uri, 160), said }
 }
 
