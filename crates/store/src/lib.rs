@@ -109,7 +109,7 @@ impl Store {
             overrides::STATEMENTS,
             policies::STATEMENTS,
             policies::counts::STATEMENTS,
-            policies::lines::STATEMENTS,
+            policies::search::STATEMENTS,
             reports::lookup::STATEMENTS,
             reports::read::STATEMENTS,
             reports::write::STATEMENTS,

@@ -21,9 +21,10 @@ use crate::engine::{Value, Write, statements, values};
 use crate::{Result, Store, StoreError};
 
 pub(crate) mod counts;
-pub(crate) mod lines;
+mod lines;
 mod merge;
 mod row;
+pub(crate) mod search;
 
 pub use counts::PolicyCounts;
 pub use lines::{PolicyFilter, PolicyLine, PolicyPage, PolicyRow};
