@@ -7,6 +7,7 @@
 mod bare;
 mod bare_reporter;
 mod check;
+mod child;
 mod collect;
 mod growth;
 mod growth_sessions;
@@ -22,6 +23,7 @@ mod soak;
 mod table;
 mod world;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("mailward-bench: {why}");
+            let _ = writeln!(std::io::stderr(), "mailward-bench: {why}");
             ExitCode::FAILURE
         }
     }

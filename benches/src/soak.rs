@@ -6,22 +6,31 @@
 //! RFC 8461 has seen it; while its host, or its DNS, is broken the old one holds. The daemon's clock runs
 //! twenty times as fast as the time, so that ten minutes see more than three hours of rechecks and
 //! refreshes; its waits are as long as ever.
+//!
+//! It ends with its verdict in every case: when the time is over, when something breaks, and when it is told
+//! to end (SIGINT, SIGTERM). A terminal that goes away ends nothing.
 
+mod seen;
 mod traffic;
 mod trouble;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailward_duty::{Stop, StopSignal};
 use mailward_store::Store;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::policyd::{Place, Server, Setting};
 use crate::sender_world;
-use crate::table::{Row, Table, thousands};
+use crate::table::{say, thousands};
 use crate::world::Elsewhere;
-use traffic::{Seen, traffic};
+use seen::Seen;
+use traffic::traffic;
 use trouble::{Ledger, restlessness};
+use verdict::Outcome;
 
 /// Domains; every tenth is restless.
 const DOMAINS: usize = 2_000;
@@ -35,15 +44,17 @@ const RECHECK: u64 = 300;
 const SETTLING: Duration = Duration::from_secs(60);
 /// Nothing may take longer.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Memory may differ by so much between the first and the last third after settling.
-const GROWTH: f64 = 1.05;
+/// Memory is looked at so often.
+const SECOND: Duration = Duration::from_secs(1);
+/// A line is printed so often, in seconds.
+const TOLD: usize = 60;
 
 /// Runs for so many seconds and prints what was seen; an error when something was not as it must be.
 pub fn run(seconds: u64) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let world = Elsewhere::spawn("sender-world", DOMAINS)?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let url = format!("sqlite:{}", folder.path().join("soak.db").display());
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     runtime.block_on(async { Store::open(&url).await.map(drop) }).map_err(|e| e.to_string())?;
     let setting = Setting {
         trust_ad: true,
@@ -54,86 +65,91 @@ pub fn run(seconds: u64) -> Result<(), String> {
         ..Setting::offline(&url, world.resolver)
     };
     let server = Server::ours(folder.path(), &setting)?;
-    let place = Place::Unix(server.unix.clone());
-    println!(
+    say(&format!(
         "{} domains, {} questions a second for {seconds} s, the clock {SPEED} times as fast",
         thousands(DOMAINS as f64),
         thousands(RATE as f64)
-    );
-    runtime.block_on(async {
-        let ledger = Arc::new(Ledger::new(DOMAINS));
-        traffic::meet_all(&place, &ledger).await?;
-        let end = Instant::now() + Duration::from_secs(seconds);
-        let trouble = tokio::task::spawn_blocking({
-            let ledger = Arc::clone(&ledger);
-            move || restlessness(world, &ledger, end.into_std())
-        });
-        let asking = traffic(&place, Arc::clone(&ledger), RATE, end);
-        let (memory, seen) = tokio::join!(watch(&server, end), asking);
-        let seen = seen?;
-        let changes = trouble.await.map_err(|e| e.to_string())??;
-        verdict(&memory, &seen, changes, &server)
-    })
-}
-
-/// Resident memory once a second.
-async fn watch(server: &Server, end: Instant) -> Vec<f64> {
-    let mut memory = Vec::new();
-    sleep(SETTLING).await;
-    let mut next = Instant::now();
-    while next < end {
-        memory.push(server.resident());
-        if memory.len() % 60 == 1 {
-            println!("{:>6} s: {:.1} MiB resident", memory.len() + 59, server.resident());
-        }
-        next += Duration::from_secs(1);
-        sleep_until(next).await;
-    }
-    memory
-}
-
-fn verdict(memory: &[f64], seen: &Seen, changes: u64, server: &Server) -> Result<(), String> {
-    let third = (memory.len() / 3).max(1);
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
-    let first = mean(memory.get(..third).unwrap_or_default());
-    let last = mean(memory.get(memory.len().saturating_sub(third)..).unwrap_or_default());
-    let verdict = |fine: bool| if fine { "met" } else { "missed" };
-    let row =
-        |what: &str, ours: String, goal: String| Row { what: what.into(), ours, goal, ..Row::default() };
-    let grows = memory.len() > 3 && last > first * GROWTH;
-    let longest = Duration::from_micros(seen.longest);
-    let mut table = Table::default();
-    table.row(row("questions answered", thousands(seen.answers as f64), String::new()));
-    table.row(row("answers a second", thousands(seen.rate), String::new()));
-    table.row(row("policies changed, broken or healed", thousands(changes as f64), String::new()));
-    table.row(row("answers of a new policy seen in time", thousands(seen.renewed as f64), String::new()));
-    let wrong = seen.wrong == 0;
-    table.row(row("wrong answers", thousands(seen.wrong as f64), format!("none, {}", verdict(wrong))));
-    let in_time = longest <= LONGEST;
-    table.row(row(
-        "longest wait",
-        format!("{:.3} s", longest.as_secs_f64()),
-        format!("≤ 5 s, {}", verdict(in_time)),
     ));
-    table.row(row("99.9 of 100 within", format!("{:.1} ms", seen.most as f64 / 1000.0), String::new()));
-    let shown = format!("{last:.1} MiB");
-    table.row(Row {
-        yardstick: format!("{first:.1} MiB"),
-        ratio: format!("{:.2}", last / first),
-        ..row(
-            "resident memory, last third beside the first",
-            shown,
-            format!("does not grow, {}", verdict(!grows)),
-        )
+    runtime.block_on(soak(world, &server, Duration::from_secs(seconds)))?.judge()
+}
+
+/// Asks, troubles and watches until the time is over or something ends it.
+async fn soak(world: Elsewhere, server: &Server, time: Duration) -> Result<Outcome, String> {
+    let place = Place::Unix(server.unix.clone());
+    let ledger = Arc::new(Ledger::new(DOMAINS));
+    traffic::meet_all(&place, &ledger).await?;
+    let seen = Arc::new(Seen::nothing());
+    let (begun, end) = (Instant::now(), Instant::now() + time);
+    let (signal, stop) = StopSignal::new();
+    // Dropped, it ends the troubles.
+    let (go_on, until_dropped) = std::sync::mpsc::channel();
+    let trouble = tokio::task::spawn_blocking({
+        let ledger = Arc::clone(&ledger);
+        move || restlessness(world, &ledger, end.into_std(), &until_dropped)
     });
-    table.row(row("processor time of the daemon", format!("{:.1} s", server.cpu_seconds()), String::new()));
-    table.print("Soak");
-    for example in &seen.examples {
-        println!("{example}");
+    let watching = tokio::spawn(told_to_end());
+    let asking = async {
+        let asked = tokio::select! {
+            asked = traffic(&place, &ledger, &seen, RATE, end, stop.clone()) => asked,
+            why = watching => Err(why.unwrap_or_else(|e| e.to_string())),
+        };
+        signal.stop();
+        drop(go_on);
+        asked
+    };
+    let (memory, asked) = tokio::join!(watch(server, &seen, stop.clone()), asking);
+    let time = begun.elapsed();
+    let (changes, troubled) = match trouble.await.map_err(|e| e.to_string()) {
+        Ok(Ok(changes)) => (changes, Ok(())),
+        Ok(Err(why)) | Err(why) => (0, Err(format!("the world: {why}"))),
+    };
+    let ended = asked.and(troubled).err();
+    Ok(Outcome { time, seen: seen.counts(), memory, changes, cpu: server.cpu_seconds(), ended })
+}
+
+/// Waits for a signal that asks to end; a hangup is none. Never ends without one.
+async fn told_to_end() -> String {
+    let of = |kind: SignalKind| signal(kind).map_err(|e| format!("no signal can be waited for: {e}"));
+    let (mut interrupt, mut terminate, mut hangup) =
+        match (of(SignalKind::interrupt()), of(SignalKind::terminate()), of(SignalKind::hangup())) {
+            (Ok(interrupt), Ok(terminate), Ok(hangup)) => (interrupt, terminate, hangup),
+            (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => return why,
+        };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return "interrupted".to_owned(),
+            _ = terminate.recv() => return "told to end (SIGTERM)".to_owned(),
+            _ = hangup.recv() => {}
+        }
     }
-    match wrong && in_time && !grows {
-        true => Ok(()),
-        false => Err("not everything was as it must be".to_owned()),
+}
+
+/// Resident memory once a second after settling, and a line of progress a minute.
+async fn watch(server: &Server, seen: &Seen, mut stop: Stop) -> Vec<f64> {
+    let mut memory = Vec::new();
+    let begun = Instant::now();
+    let mut seconds = interval_at(begun + SECOND, SECOND);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks: usize = 0;
+    loop {
+        tokio::select! {
+            _ = seconds.tick() => ticks += 1,
+            () = stop.requested() => return memory,
+        }
+        if begun.elapsed() >= SETTLING {
+            memory.push(server.resident());
+        }
+        if ticks.is_multiple_of(TOLD) {
+            let counts = seen.counts();
+            say(&format!(
+                "{:>6.0} s: {} answers, {} wrong, longest wait {:.3} s, {:.1} MiB resident",
+                begun.elapsed().as_secs_f64(),
+                thousands(counts.answers as f64),
+                thousands(counts.wrong as f64),
+                counts.longest.as_secs_f64(),
+                server.resident()
+            ));
+        }
     }
 }
 

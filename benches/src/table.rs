@@ -1,5 +1,7 @@
 //! The table that is printed: what was measured, ours, the yardstick, their ratio and the goal.
 
+use std::io::Write as _;
+
 /// One line.
 #[derive(Debug, Clone, Default)]
 pub struct Row {
@@ -57,13 +59,18 @@ impl Table {
                 "{:a$}  {:>b$}  {:>c$}  {:>d$}  {}",
                 row.what, row.ours, row.yardstick, row.ratio, row.goal
             );
-            println!("{}", line.trim_end());
+            say(line.trim_end());
             if at == 0 {
-                println!("{}", "-".repeat(line.chars().count().max(a + b + c + d + 12)));
+                say(&"-".repeat(line.chars().count().max(a + b + c + d + 12)));
             }
         }
-        println!();
+        say("");
     }
+}
+
+/// Prints a line. Nobody may be there to read it any more, which is no reason to end.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// "≥ 3 000, met" or "≥ 3 000, missed"; empty for no goal.

@@ -8,7 +8,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use mailward_net::dns::{DnsOptions, Dnssec, Resolver};
 use mailward_net::tls::Roots;
 use mailward_net::{Outside, OutsideOptions};
 
-use crate::measure;
+use crate::{child, measure};
 
 /// Addresses that MX hosts share.
 const MX_ADDRESSES: usize = 128;
@@ -121,13 +121,7 @@ impl Elsewhere {
 
     /// The same with a world of another kind, by the name of its command.
     pub fn spawn(kind: &str, domains: usize) -> Result<Self, String> {
-        let myself = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut child = Command::new(myself)
-            .args([kind, &domains.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let mut child = child::spawn([kind, &domains.to_string()])?;
         let input = child.stdin.take();
         let mut output = BufReader::new(child.stdout.take().ok_or("the world has no output")?);
         let mut line = String::new();
@@ -226,6 +220,6 @@ impl Drop for Elsewhere {
     fn drop(&mut self) {
         // Its input ends; then it removes its directory and goes.
         drop(self.input.take());
-        let _ = self.child.wait();
+        child::end(&mut self.child);
     }
 }

@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use mailward_sending::policyd::Listen;
 use mailward_sending::{Policies, Policyd};
 use mailward_store::Store;
 
+use crate::child;
 use crate::measure::{self, FastClock, RealClock};
 use crate::world::Way;
 
@@ -171,14 +172,10 @@ impl Server {
 
     fn spawn(command: &str, unix: PathBuf, arguments: &[String]) -> Result<Self, String> {
         let _ = std::fs::remove_file(&unix);
-        let mut child = Command::new(std::env::current_exe().map_err(|e| e.to_string())?)
-            .arg(command)
-            .arg(&unix)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let socket = unix.as_os_str();
+        let mut child = child::spawn(
+            [command.as_ref(), socket].into_iter().chain(arguments.iter().map(|text| text.as_ref())),
+        )?;
         let input = child.stdin.take();
         let mut output = BufReader::new(child.stdout.take().ok_or("the server has no output")?);
         let line = read_line(&mut output)?;
@@ -209,7 +206,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.input.take());
-        let _ = self.child.wait();
+        child::end(&mut self.child);
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use mailward_duty::Stop;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::answer;
-use super::trouble::Ledger;
+use super::trouble::{Ledger, State};
+use super::{LONGEST, Seen, answer};
 use crate::policyd::{Chance, Pipe, Place};
 use crate::sender_world;
 
@@ -14,70 +15,6 @@ use crate::sender_world;
 const CONNECTIONS: usize = 50;
 /// Each connection asks so often a second.
 const BEATS: usize = 50;
-/// Wrong answers that are shown.
-const EXAMPLES: usize = 10;
-/// Waits are counted by tenths of a millisecond, up to a second.
-const WAITS: usize = 10_000;
-
-/// What was seen.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) answers: u64,
-    pub(super) wrong: u64,
-    /// Answers by a policy that is not the first of its domain.
-    pub(super) renewed: u64,
-    /// Microseconds.
-    pub(super) longest: u64,
-    /// What 99.9 of 100 batches do not exceed, in microseconds.
-    pub(super) most: u64,
-    pub(super) rate: f64,
-    pub(super) examples: Vec<String>,
-    waits: Vec<u64>,
-}
-
-impl Seen {
-    fn nothing() -> Self {
-        Self {
-            answers: 0,
-            wrong: 0,
-            renewed: 0,
-            longest: 0,
-            most: 0,
-            rate: 0.0,
-            examples: Vec::new(),
-            waits: vec![0; WAITS],
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.answers += other.answers;
-        self.wrong += other.wrong;
-        self.renewed += other.renewed;
-        self.longest = self.longest.max(other.longest);
-        self.examples.extend(other.examples);
-        self.examples.truncate(EXAMPLES);
-        self.waits.iter_mut().zip(other.waits).for_each(|(sum, count)| *sum += count);
-    }
-
-    fn took(&mut self, wait: Duration) {
-        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-        self.longest = self.longest.max(micros);
-        self.waits[usize::try_from(micros / 100).unwrap_or(WAITS).min(WAITS - 1)] += 1;
-    }
-
-    /// From the counts of waits.
-    fn settle(&mut self) {
-        let all: u64 = self.waits.iter().sum();
-        let mut left = all - all / 1000;
-        for (at, count) in self.waits.iter().enumerate() {
-            if left <= *count {
-                self.most = (at as u64 + 1) * 100;
-                return;
-            }
-            left -= count;
-        }
-    }
-}
 
 /// Asks for every domain once, with as much patience as Postfix has.
 pub(super) async fn meet_all(place: &Place, ledger: &Arc<Ledger>) -> Result<(), String> {
@@ -103,77 +40,91 @@ pub(super) async fn meet_all(place: &Place, ledger: &Arc<Ledger>) -> Result<(), 
     Ok(())
 }
 
-/// Asks at this rate until the end.
+/// Asks at this rate until the end, or until told to stop. An error when a question got no answer at all.
 pub(super) async fn traffic(
     place: &Place,
-    ledger: Arc<Ledger>,
+    ledger: &Arc<Ledger>,
+    seen: &Arc<Seen>,
     rate: usize,
     end: Instant,
-) -> Result<Seen, String> {
-    let begun = Instant::now();
-    let tasks: Vec<_> = (0..CONNECTIONS)
-        .map(|number| tokio::spawn(one(place.clone(), Arc::clone(&ledger), number, rate, end)))
-        .collect();
-    let mut seen = Seen::nothing();
-    for task in tasks {
-        seen.add(task.await.map_err(|e| e.to_string())??);
+    stop: Stop,
+) -> Result<(), String> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let asker =
+            Asker { place: place.clone(), ledger: Arc::clone(ledger), seen: Arc::clone(seen), number };
+        tasks.spawn(asker.ask(rate, end, stop.clone()));
     }
-    seen.rate = seen.answers as f64 / begun.elapsed().as_secs_f64();
-    seen.settle();
-    Ok(seen)
+    // The first error is enough: the rest end with the set.
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|e| e.to_string())??;
+    }
+    Ok(())
 }
 
-async fn one(
+/// Who asks over one connection at a time.
+struct Asker {
     place: Place,
     ledger: Arc<Ledger>,
+    seen: Arc<Seen>,
     number: usize,
-    rate: usize,
-    end: Instant,
-) -> Result<Seen, String> {
-    let map = if number.is_multiple_of(2) { "mailward" } else { "mailward-tlsrpt" };
-    let (mut chance, mut seen, mut asked) = (Chance::new(number), Seen::nothing(), Vec::new());
-    let mut pipe = Pipe::connect(&place).await?;
-    let mut lives = 0;
-    let beat = Duration::from_secs(1) / u32::try_from(BEATS).unwrap_or(1);
-    let mut next = Instant::now() + beat * u32::try_from(number).unwrap_or(0) / 50;
-    while next < end {
-        sleep_until(next).await;
-        next += beat;
-        lives += 1;
-        // As Postfix does, which never keeps a connection for long.
-        if lives % (20 * BEATS) == 0 {
-            pipe = Pipe::connect(&place).await?;
+}
+
+impl Asker {
+    async fn ask(self, rate: usize, end: Instant, stop: Stop) -> Result<(), String> {
+        let map = if self.number.is_multiple_of(2) { "mailward" } else { "mailward-tlsrpt" };
+        let (mut chance, mut asked) = (Chance::new(self.number), Vec::new());
+        let mut pipe = Pipe::connect(&self.place).await?;
+        let mut lives = 0;
+        let beat = Duration::from_secs(1) / u32::try_from(BEATS).unwrap_or(1);
+        let mut next = Instant::now() + beat * u32::try_from(self.number).unwrap_or(0) / 50;
+        while next < end && !stop.is_requested() {
+            sleep_until(next).await;
+            next += beat;
+            lives += 1;
+            // As Postfix does, which never keeps a connection for long.
+            if lives % (20 * BEATS) == 0 {
+                pipe = Pipe::connect(&self.place).await?;
+            }
+            asked.clear();
+            for _ in 0..rate / CONNECTIONS / BEATS {
+                let domain = chance.below(self.ledger.domains());
+                pipe.ask(map, &sender_world::domain(domain));
+                // What may be answered is looked up on both sides of the wait: the world may change meanwhile.
+                asked.push((domain, self.ledger.state(domain)));
+            }
+            let sent = Instant::now();
+            let answered = timeout(2 * LONGEST, self.look_at_answers(&mut pipe, map, &asked, sent)).await;
+            self.seen.took(sent.elapsed());
+            answered.map_err(|_| format!("no answer within {} s", 2 * LONGEST.as_secs()))??;
         }
-        asked.clear();
-        for _ in 0..rate / CONNECTIONS / BEATS {
-            let domain = chance.below(ledger.domains());
-            pipe.ask(map, &sender_world::domain(domain));
-            asked.push(domain);
-        }
-        let sent = Instant::now();
-        // What may be answered is looked up on both sides of the wait: the world may change meanwhile.
-        let before: Vec<_> = asked.iter().map(|domain| ledger.state(*domain)).collect();
+        Ok(())
+    }
+
+    async fn look_at_answers(
+        &self,
+        pipe: &mut Pipe,
+        map: &str,
+        asked: &[(usize, State)],
+        sent: Instant,
+    ) -> Result<(), String> {
         pipe.send().await?;
-        for (domain, before) in asked.iter().zip(before) {
+        for (domain, before) in asked {
             let got = String::from_utf8_lossy(pipe.answer().await?).into_owned();
-            let (answered, after) = (Instant::now(), ledger.state(*domain));
-            let is_right = [before, after].iter().any(|state| {
+            let (answered, after) = (Instant::now(), self.ledger.state(*domain));
+            let is_right = [*before, after].iter().any(|state| {
                 [state.new, state.old].iter().any(|version| {
                     got == answer(*domain, version.number, version.max_age, map)
                         && state.allows(*version, sent.into_std(), answered.into_std())
                 })
             });
-            seen.answers += 1;
-            seen.renewed += u64::from(after.new.number > 0 && is_right);
-            if !is_right {
-                seen.wrong += 1;
-                let name = sender_world::domain(*domain);
-                if seen.examples.len() < EXAMPLES {
-                    seen.examples.push(format!("wrong for {name} in {after:?}: {got}"));
-                }
+            match is_right {
+                true => self.seen.right(after.new.number > 0),
+                false => self
+                    .seen
+                    .wrong(|| format!("wrong for {} in {after:?}: {got}", sender_world::domain(*domain))),
             }
         }
-        seen.took(sent.elapsed());
+        Ok(())
     }
-    Ok(seen)
 }

@@ -1,5 +1,6 @@
 //! What happens to the restless domains, and what they must answer meanwhile.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -123,8 +124,14 @@ enum Next {
     Heal,
 }
 
-/// Troubles all restless domains until the end; returns how many orders it gave.
-pub(super) fn restlessness(mut world: Elsewhere, ledger: &Ledger, end: Instant) -> Result<u64, String> {
+/// Troubles all restless domains until the end, or until the other side of `go_on` is gone; returns how many
+/// orders it gave.
+pub(super) fn restlessness(
+    mut world: Elsewhere,
+    ledger: &Ledger,
+    end: Instant,
+    go_on: &Receiver<()>,
+) -> Result<u64, String> {
     let begun = this_moment();
     let mut orders = 0;
     let groups = groups(ledger.domains());
@@ -135,7 +142,11 @@ pub(super) fn restlessness(mut world: Elsewhere, ledger: &Ledger, end: Instant) 
     loop {
         agenda.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let Some((at, group, next)) = agenda.pop().filter(|(at, ..)| *at < end) else { return Ok(orders) };
-        std::thread::sleep(at.saturating_duration_since(this_moment()));
+        if go_on.recv_timeout(at.saturating_duration_since(this_moment()))
+            == Err(RecvTimeoutError::Disconnected)
+        {
+            return Ok(orders);
+        }
         let (trouble, numbers) = &groups[group];
         orders += match next {
             Next::Begin => begin(&mut world, ledger, *trouble, numbers)?,
