@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mailward_core::chain::describe_chain;
 use mailward_core::facts::{FetchCause, FetchError, FetchedPolicy};
 use mailward_core::{DomainName, PolicyDomain};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::tls::Recorder;
 use crate::{Outside, connect};
@@ -37,24 +37,44 @@ pub async fn fetch(
 ) -> Result<FetchedPolicy, FetchError> {
     let begun = Instant::now();
     let progress = Progress::new();
-    let deadline = begun + outside.options.fetch_timeout;
-    let served = match timeout_at(deadline, fetch_in_time(outside, domain, addresses, &progress)).await {
+    let (address, http::Served { body, content_type }) =
+        served_in_time(outside, domain, addresses, &progress).await?;
+    let chain = describe_chain(&progress.recorder.chain());
+    let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(FetchedPolicy { body, content_type, address, chain, elapsed_ms })
+}
+
+/// The same for a sender, who wants the policy and has no use for a description of the certificates.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) async fn fetch_body(
+    outside: &Outside,
+    domain: &PolicyDomain,
+    addresses: &[IpAddr],
+) -> Result<Vec<u8>, FetchError> {
+    let (_, served) = served_in_time(outside, domain, addresses, &Progress::new()).await?;
+    Ok(served.body)
+}
+
+async fn served_in_time(
+    outside: &Outside,
+    domain: &PolicyDomain,
+    addresses: &[IpAddr],
+    progress: &Progress,
+) -> Result<(IpAddr, http::Served), FetchError> {
+    let limit = outside.options.fetch_timeout;
+    let served = match timeout(limit, served(outside, domain, addresses, progress)).await {
         Ok(served) => served,
         Err(_) => {
-            let seconds = outside.options.fetch_timeout.as_secs_f64();
+            let seconds = limit.as_secs_f64();
             Err((FetchCause::Timeout, format!("not done within {seconds} s, while {}", progress.phase())))
         }
     };
-    let chain = describe_chain(&progress.recorder.chain());
-    match served {
-        Ok((address, http::Served { body, content_type })) => {
-            let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            Ok(FetchedPolicy { body, content_type, address, chain, elapsed_ms })
-        }
-        Err((cause, detail)) => {
-            Err(FetchError { cause, detail: format!("mta-sts.{domain}: {detail}"), chain })
-        }
-    }
+    served.map_err(|(cause, detail)| {
+        let chain = describe_chain(&progress.recorder.chain());
+        FetchError { cause, detail: format!("mta-sts.{domain}: {detail}"), chain }
+    })
 }
 
 /// A cause and a sentence with the values seen.
@@ -84,7 +104,7 @@ impl Progress {
     }
 }
 
-async fn fetch_in_time(
+async fn served(
     outside: &Outside,
     domain: &PolicyDomain,
     addresses: &[IpAddr],

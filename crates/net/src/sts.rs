@@ -12,16 +12,27 @@ use mailward_core::mta_sts::{StsPolicy, record};
 use crate::dns::Resolver;
 use crate::{Outside, policy_host};
 
-/// The id that the domain announces, or `None` where it announces nothing.
-///
-/// # Errors
-/// Why there is no usable record: no answer, more than one, or a broken one.
-pub async fn sts_record(resolver: &Resolver, domain: &PolicyDomain) -> Result<Option<String>, RecordTrouble> {
+/// The record of a domain as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// The id that the domain announces, `None` where it announces nothing, or why there is no usable record:
+    /// no answer, more than one, or a broken one.
+    pub record: Result<Option<String>, RecordTrouble>,
+    /// For how many seconds the answer may be believed; `None` where there was none.
+    pub ttl: Option<u32>,
+}
+
+/// Looks at the record of a domain.
+pub async fn sts_record(resolver: &Resolver, domain: &PolicyDomain) -> SeenRecord {
     // A domain that leaves no room for the label in front can have no record.
-    let Ok(name) = domain.sts_record_name() else { return Ok(None) };
-    let answer = resolver.txt(&name).await.map_err(RecordTrouble::Dns)?;
-    let found = record::discover(&answer.records).map_err(RecordTrouble::Invalid)?;
-    Ok(found.map(|record| record.id))
+    let Ok(name) = domain.sts_record_name() else { return SeenRecord { record: Ok(None), ttl: None } };
+    match resolver.txt(&name).await {
+        Err(why) => SeenRecord { record: Err(RecordTrouble::Dns(why)), ttl: None },
+        Ok(answer) => {
+            let found = record::discover(&answer.records).map_err(RecordTrouble::Invalid);
+            SeenRecord { record: found.map(|found| found.map(|record| record.id)), ttl: Some(answer.ttl) }
+        }
+    }
 }
 
 /// The addresses of the policy host, both families asked together. Empty when there is none or none is
@@ -32,31 +43,20 @@ pub async fn policy_addresses(resolver: &Resolver, domain: &PolicyDomain) -> Vec
     [v6, v4].into_iter().flatten().flat_map(|answer| answer.records).collect()
 }
 
-/// The policy and its body as served, within `outside.options.fetch_timeout` behind the DNS questions.
+/// The policy and its body as served, from these addresses of its host, within
+/// `outside.options.fetch_timeout`.
 ///
 /// # Errors
 /// Why there is none: not fetched, or fetched and no policy.
 pub async fn sts_policy(
     outside: &Outside,
     domain: &PolicyDomain,
-) -> Result<(StsPolicy, Vec<u8>), FetchTrouble> {
-    let addresses = policy_addresses(&outside.resolver, domain).await;
-    sts_policy_from(outside, domain, &addresses).await
-}
-
-/// The same from addresses that are known: for a caller that bounds how many fetches each address bears.
-///
-/// # Errors
-/// As [`sts_policy`].
-pub async fn sts_policy_from(
-    outside: &Outside,
-    domain: &PolicyDomain,
     addresses: &[IpAddr],
 ) -> Result<(StsPolicy, Vec<u8>), FetchTrouble> {
-    let fetched = policy_host::fetch(outside, domain, addresses).await.map_err(|error| {
+    let body = policy_host::fetch_body(outside, domain, addresses).await.map_err(|error| {
         tracing::debug!(%domain, %error, "policy not fetched");
         FetchTrouble::Fetch(error.cause)
     })?;
-    let policy = StsPolicy::parse(&fetched.body).map_err(FetchTrouble::Invalid)?;
-    Ok((policy, fetched.body))
+    let policy = StsPolicy::parse(&body).map_err(FetchTrouble::Invalid)?;
+    Ok((policy, body))
 }

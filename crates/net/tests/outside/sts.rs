@@ -5,7 +5,7 @@ use mailward_core::dns::DnsError;
 use mailward_core::facts::FetchCause;
 use mailward_core::mta_sts::Mode;
 use mailward_core::mta_sts::cache::{FetchTrouble, RecordTrouble};
-use mailward_net::sts::{policy_addresses, sts_policy, sts_policy_from, sts_record};
+use mailward_net::sts::{policy_addresses, sts_policy, sts_record};
 
 use crate::fake_dns::*;
 use crate::fake_https::{End, FakeHttps, Serve};
@@ -26,27 +26,27 @@ async fn the_id_of_the_record_or_why_there_is_none() {
             "_mta-sts.down.test" => return reply.rcode(SERVFAIL).once(),
             _ => &[],
         };
-        texts.iter().fold(reply.soa("test", 60, 60), |r, t| r.answer(&q.name, TXT, 60, &txt(t))).once()
+        texts.iter().fold(reply.soa("test", 60, 60), |r, t| r.answer(&q.name, TXT, 300, &txt(t))).once()
     })
     .await;
     let outside = Way::to(&Authority::new()).dns(server.address).open();
     let label = "a".repeat(61);
     let long = format!("{label}.{label}.{label}.{label}.test");
-    for (name, seen) in [
-        ("good.test", Ok(Some("20260601"))),
-        ("other.test", Ok(None)),
-        ("absent.test", Ok(None)),
-        (long.as_str(), Ok(None)),
-        ("two.test", Err("invalid")),
-        ("down.test", Err("dns")),
+    for (name, seen, ttl) in [
+        ("good.test", Ok(Some("20260601")), Some(300)),
+        ("other.test", Ok(None), Some(300)),
+        ("absent.test", Ok(None), Some(60)),
+        (long.as_str(), Ok(None), None),
+        ("two.test", Err("invalid"), Some(300)),
+        ("down.test", Err("dns"), None),
     ] {
-        let record = sts_record(&outside.resolver, &domain(name)).await;
-        let word = record.as_ref().map(Option::as_deref).map_err(|trouble| match trouble {
+        let found = sts_record(&outside.resolver, &domain(name)).await;
+        let word = found.record.as_ref().map(Option::as_deref).map_err(|trouble| match trouble {
             RecordTrouble::Invalid(_) => "invalid",
             RecordTrouble::Dns(DnsError::ServerFailure(_)) => "dns",
             RecordTrouble::Dns(_) => "another error",
         });
-        assert_eq!(word, seen, "{name}");
+        assert_eq!((word, found.ttl), (seen, ttl), "{name}");
     }
 }
 
@@ -73,15 +73,16 @@ async fn the_policy_with_its_body_or_why_there_is_none() {
     .await;
     let way = || Way::to(&authority).dns(server.address);
     let outside = way().https(good.address.port()).open();
-    let (policy, served) = sts_policy(&outside, &domain("d.test")).await.unwrap();
-    assert_eq!((policy.mode, policy.max_age, &served[..]), (Mode::Enforce, 86_400, body.as_bytes()));
     let addresses = policy_addresses(&outside.resolver, &domain("d.test")).await;
     assert_eq!(addresses, [good.address.ip()]);
-    assert!(sts_policy_from(&outside, &domain("d.test"), &addresses).await.is_ok());
+    let (policy, served) = sts_policy(&outside, &domain("d.test"), &addresses).await.unwrap();
+    assert_eq!((policy.mode, policy.max_age, &served[..]), (Mode::Enforce, 86_400, body.as_bytes()));
 
-    let none = sts_policy(&outside, &domain("other.test")).await;
+    let none = policy_addresses(&outside.resolver, &domain("other.test")).await;
+    assert!(none.is_empty(), "{none:?}");
+    let none = sts_policy(&outside, &domain("other.test"), &none).await;
     assert_eq!(none, Err(FetchTrouble::Fetch(FetchCause::Dns)));
     let outside = way().https(bad.address.port()).open();
-    let invalid = sts_policy(&outside, &domain("d.test")).await;
+    let invalid = sts_policy(&outside, &domain("d.test"), &addresses).await;
     assert!(matches!(invalid, Err(FetchTrouble::Invalid(_))), "{invalid:?}");
 }

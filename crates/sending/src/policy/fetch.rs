@@ -65,7 +65,7 @@ impl Fetcher {
     pub(super) async fn fetch(&self, domain: &PolicyDomain) -> Fetched {
         let addresses = sts::policy_addresses(&self.outside.resolver, domain).await;
         let Some(host) = addresses.iter().min().copied() else {
-            return sts::sts_policy_from(&self.outside, domain, &addresses).await;
+            return sts::sts_policy(&self.outside, domain, &addresses).await;
         };
         let turns = self.enter(host)?;
         let waits = Waits { fetcher: self, host };
@@ -75,7 +75,7 @@ impl Fetcher {
         // The host may have died while others had their turn.
         self.alive(host)?;
         let overall = timeout_at(until, self.overall.acquire()).await.map_err(|_| busy())?;
-        let fetched = sts::sts_policy_from(&self.outside, domain, &addresses).await;
+        let fetched = sts::sts_policy(&self.outside, domain, &addresses).await;
         self.note(host, &fetched);
         drop((turn, overall, waits));
         fetched

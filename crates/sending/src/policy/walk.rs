@@ -6,12 +6,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mailward_core::PolicyDomain;
-use mailward_core::dns::DnsError;
+use mailward_core::mta_sts::StsPolicy;
 use mailward_core::mta_sts::cache::{
     CachedPolicy, FailedFetch, FetchTrouble, Freshness, Known, NoPolicy, RETRY_SAME_ID, RecordTrouble, Step,
     last_known, step,
 };
-use mailward_core::mta_sts::{StsPolicy, record};
+use mailward_net::sts::{SeenRecord, sts_record};
 use mailward_store::policies::RefreshFailure;
 
 use super::entry::{Entry, Held, NoSts, seconds};
@@ -208,27 +208,16 @@ fn failed(start: &Start) -> Option<FailedFetch> {
 }
 
 async fn ask(fetcher: &Fetcher, domain: &PolicyDomain, trace: &mut Vec<String>) -> Seen {
-    // A domain that leaves no room for the label in front can have no record.
-    let Ok(name) = domain.sts_record_name() else {
-        return Seen { record: Ok(None), ttl: *NEGATIVE.end() };
+    let SeenRecord { record, ttl } = sts_record(&fetcher.outside().resolver, domain).await;
+    let sentence = match &record {
+        Ok(None) => "no MTA-STS record".to_owned(),
+        Ok(Some(id)) => format!("id {id}"),
+        Err(RecordTrouble::Dns(why)) => why.to_string(),
+        Err(RecordTrouble::Invalid(why)) => why.to_string(),
     };
-    let answer = fetcher.outside().resolver.txt(&name).await;
-    let (sentence, seen) = match answer {
-        Err(why) => (why.to_string(), dns_failed(why)),
-        Ok(answer) => match record::discover(&answer.records) {
-            Ok(None) => ("no MTA-STS record".to_owned(), Seen { record: Ok(None), ttl: answer.ttl }),
-            Ok(Some(found)) => {
-                (format!("id {}", found.id), Seen { record: Ok(Some(found.id)), ttl: answer.ttl })
-            }
-            Err(why) => (why.to_string(), Seen { record: Err(RecordTrouble::Invalid(why)), ttl: answer.ttl }),
-        },
-    };
-    trace.push(format!("TXT {name}: {sentence}"));
-    seen
-}
-
-fn dns_failed(why: DnsError) -> Seen {
-    Seen { record: Err(RecordTrouble::Dns(why)), ttl: DNS_FAILURE }
+    trace.push(format!("TXT _mta-sts.{domain}: {sentence}"));
+    let unknown = if record.is_err() { DNS_FAILURE } else { *NEGATIVE.end() };
+    Seen { record, ttl: ttl.unwrap_or(unknown) }
 }
 
 fn fetch_sentence(domain: &PolicyDomain, id: &str, result: &super::fetch::Fetched) -> String {
