@@ -46,10 +46,16 @@ impl House {
     }
 
     pub async fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = sqlite(&directory);
+        Self::on(directory, &url, options).await
+    }
+
+    /// On a database that is there already.
+    pub async fn on(directory: TempDir, url: &str, options: Options) -> Self {
         let world = World::start(&WorldOptions::default()).unwrap();
         world.zone("test", mailward_lab::Security::Unsigned).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(&directory).await;
+        let store = Store::open(url).await.unwrap();
         let node = Node::start(&world, &store, options).await;
         Self { world, directory, store, node }
     }
@@ -171,9 +177,9 @@ pub fn named(domain: &str) -> PolicyDomain {
     PolicyDomain::parse(domain).unwrap()
 }
 
-pub async fn open(directory: &TempDir) -> Store {
-    let path = directory.path().join("mailward.db");
-    Store::open(&format!("sqlite:{}", path.display())).await.unwrap()
+/// The URL of a database in a folder.
+pub fn sqlite(directory: &TempDir) -> String {
+    format!("sqlite:{}", directory.path().join("mailward.db").display())
 }
 
 /// The way out into a world; nothing of it takes longer than half a second.

@@ -12,6 +12,8 @@ mod endpoint;
 mod handed_in;
 mod hostile;
 mod house;
+#[path = "../../../store/tests/contract/postgres.rs"]
+mod postgres;
 mod remembered;
 mod reporter;
 mod sockets;

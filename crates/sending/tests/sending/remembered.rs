@@ -2,8 +2,11 @@
 
 use mailward_lab::{Answer, CertificateKind};
 use mailward_sending::policy::Options;
+use mailward_store::Store;
+use tempfile::TempDir;
 
-use super::house::{House, Node, eventually, named, policy, secure};
+use super::house::{House, Node, eventually, named, policy, secure, sqlite};
+use super::postgres::new_database;
 
 /// The policy host breaks and a new id appears: what an attacker would do who wants mail unprotected.
 #[tokio::test(flavor = "multi_thread")]
@@ -91,14 +94,28 @@ async fn a_restart_keeps_the_cache() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_on_one_store_learn_from_each_other() {
-    let house = House::start().await;
+async fn nodes_on_one_sqlite_file_learn_from_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = sqlite(&directory);
+    nodes_learn_from_each_other(directory, &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_one_postgresql_learn_from_each_other() {
+    let Some(url) = new_database() else { return };
+    nodes_learn_from_each_other(tempfile::tempdir().unwrap(), &url).await;
+}
+
+/// Two nodes that have nothing in common but the database.
+async fn nodes_learn_from_each_other(directory: TempDir, url: &str) {
     let options = || Options { shared: true, ..Options::default() };
-    let mut other = Node::start(&house.world, &house.store, options()).await;
+    let mut house = House::on(directory, url, options()).await;
+    let store = Store::open(url).await.unwrap();
+    let mut other = Node::start(&house.world, &store, options()).await;
     house.domain("a.test");
     house.domain("b.test");
     assert_eq!(house.ask("mailward a.test").await, secure("mx.a.test"));
-    let is_stored = async || house.store.known_policy(&named("a.test")).await.unwrap().is_some();
+    let is_stored = async || store.known_policy(&named("a.test")).await.unwrap().is_some();
     eventually("a.test is written", is_stored).await;
     house.world.policy_hosts.remove("mta-sts.a.test");
     assert_eq!(other.ask("mailward a.test").await, secure("mx.a.test"), "from the store");
@@ -112,6 +129,9 @@ async fn nodes_on_one_store_learn_from_each_other() {
     house.world.policy_hosts.remove("mta-sts.b.test");
     eventually("the other node has it", async || other.ask("mailward b.test").await == "NOTFOUND ").await;
     other.end().await;
+    house.node.end().await;
+    store.close().await;
+    house.store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

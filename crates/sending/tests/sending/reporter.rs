@@ -17,7 +17,7 @@ use mailward_store::tallies::{Increment, TallySource};
 use tempfile::TempDir;
 
 use crate::endpoint::Endpoint;
-use crate::house::{named, open, outside};
+use crate::house::{named, outside, sqlite};
 
 pub struct Office {
     pub world: World,
@@ -40,7 +40,7 @@ impl Office {
         world.zone("test", mailward_lab::Security::Unsigned).unwrap();
         let server = world.mx("mail.sender.test", Behaviour::Good, CertificateKind::Good).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let store = open(&directory).await;
+        let store = Store::open(&sqlite(&directory)).await.unwrap();
         let reporter = reporter(&world, &store, server, private);
         let (signal, stop) = StopSignal::new();
         Self { world, store, reporter, server, stop, _signal: signal, _directory: directory }

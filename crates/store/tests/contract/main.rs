@@ -12,6 +12,7 @@ mod observations;
 mod outgoing;
 mod overrides;
 mod policies;
+mod postgres;
 mod reports;
 mod sqlite;
 mod sums;
