@@ -28,7 +28,7 @@ use crate::sender_world;
 use crate::table::{say, thousands};
 use crate::world::Elsewhere;
 use seen::Seen;
-use traffic::traffic;
+use traffic::{Asker, traffic};
 use trouble::{Ledger, restlessness};
 use verdict::Outcome;
 
@@ -55,7 +55,7 @@ pub fn run(seconds: u64) -> Result<(), String> {
     let world = Elsewhere::spawn("sender-world", DOMAINS)?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let url = format!("sqlite:{}", folder.path().join("soak.db").display());
-    runtime.block_on(async { Store::open(&url).await.map(drop) }).map_err(|e| e.to_string())?;
+    let store = runtime.block_on(Store::open(&url)).map_err(|e| e.to_string())?;
     let setting = Setting {
         trust_ad: true,
         root_pem: world.root_pem.clone(),
@@ -70,15 +70,16 @@ pub fn run(seconds: u64) -> Result<(), String> {
         thousands(DOMAINS as f64),
         thousands(RATE as f64)
     ));
-    runtime.block_on(soak(world, &server, Duration::from_secs(seconds)))?.judge()
+    runtime.block_on(soak(world, &server, store, Duration::from_secs(seconds)))?.judge()
 }
 
 /// Asks, troubles and watches until the time is over or something ends it.
-async fn soak(world: Elsewhere, server: &Server, time: Duration) -> Result<Outcome, String> {
+async fn soak(world: Elsewhere, server: &Server, store: Store, time: Duration) -> Result<Outcome, String> {
     let place = Place::Unix(server.unix.clone());
     let ledger = Arc::new(Ledger::new(DOMAINS));
     traffic::meet_all(&place, &ledger).await?;
     let seen = Arc::new(Seen::nothing());
+    let asker = Asker { place, ledger: Arc::clone(&ledger), seen: Arc::clone(&seen), store };
     let (begun, end) = (Instant::now(), Instant::now() + time);
     let (signal, stop) = StopSignal::new();
     // Dropped, it ends the troubles.
@@ -90,7 +91,7 @@ async fn soak(world: Elsewhere, server: &Server, time: Duration) -> Result<Outco
     let watching = tokio::spawn(told_to_end());
     let asking = async {
         let asked = tokio::select! {
-            asked = traffic(&place, &ledger, &seen, RATE, end, stop.clone()) => asked,
+            asked = traffic(&asker, RATE, end, stop.clone()) => asked,
             why = watching => Err(why.unwrap_or_else(|e| e.to_string())),
         };
         signal.stop();

@@ -1,10 +1,11 @@
 //! What was seen so far: counted by every connection while it asks, so that there is something to tell at
 //! every moment.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Wrong answers that are shown.
+/// Domains of which a wrong answer is shown.
 const EXAMPLES: usize = 10;
 /// Waits are counted by tenths of a millisecond, up to a second.
 const WAITS: usize = 10_000;
@@ -21,8 +22,9 @@ pub(super) struct Counts {
     pub(super) renewed: u64,
     /// The longest wait for a batch of answers.
     pub(super) longest: Duration,
-    /// Wrong answers, a few of them.
+    /// Wrong answers, one of a domain and of a few domains.
     pub(super) examples: Vec<String>,
+    shown: BTreeSet<usize>,
     waits: Vec<u64>,
 }
 
@@ -34,6 +36,7 @@ impl Seen {
             renewed: 0,
             longest: Duration::ZERO,
             examples: Vec::new(),
+            shown: BTreeSet::new(),
             waits: vec![0; WAITS],
         }))
     }
@@ -50,14 +53,17 @@ impl Seen {
         counts.renewed += u64::from(is_renewed);
     }
 
-    /// An answer was wrong.
-    pub(super) fn wrong(&self, example: impl FnOnce() -> String) {
+    /// An answer for a domain was wrong; whether an example of it is wanted.
+    pub(super) fn wrong(&self, domain: usize) -> bool {
         let mut counts = self.lock();
         counts.answers += 1;
         counts.wrong += 1;
-        if counts.examples.len() < EXAMPLES {
-            counts.examples.push(example());
-        }
+        counts.shown.len() < EXAMPLES && counts.shown.insert(domain)
+    }
+
+    /// An example of a wrong answer.
+    pub(super) fn example(&self, example: String) {
+        self.lock().examples.push(example);
     }
 
     /// A batch of answers took so long.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailward_core::PolicyDomain;
 use mailward_duty::Stop;
+use mailward_store::Store;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::trouble::{Ledger, State};
@@ -41,19 +43,10 @@ pub(super) async fn meet_all(place: &Place, ledger: &Arc<Ledger>) -> Result<(), 
 }
 
 /// Asks at this rate until the end, or until told to stop. An error when a question got no answer at all.
-pub(super) async fn traffic(
-    place: &Place,
-    ledger: &Arc<Ledger>,
-    seen: &Arc<Seen>,
-    rate: usize,
-    end: Instant,
-    stop: Stop,
-) -> Result<(), String> {
+pub(super) async fn traffic(asker: &Asker, rate: usize, end: Instant, stop: Stop) -> Result<(), String> {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..CONNECTIONS {
-        let asker =
-            Asker { place: place.clone(), ledger: Arc::clone(ledger), seen: Arc::clone(seen), number };
-        tasks.spawn(asker.ask(rate, end, stop.clone()));
+        tasks.spawn(asker.clone().ask(number, rate, end, stop.clone()));
     }
     // The first error is enough: the rest end with the set.
     while let Some(ended) = tasks.join_next().await {
@@ -62,22 +55,24 @@ pub(super) async fn traffic(
     Ok(())
 }
 
-/// Who asks over one connection at a time.
-struct Asker {
-    place: Place,
-    ledger: Arc<Ledger>,
-    seen: Arc<Seen>,
-    number: usize,
+/// Who asks, over one connection at a time.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) place: Place,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) seen: Arc<Seen>,
+    /// The store of the daemon.
+    pub(super) store: Store,
 }
 
 impl Asker {
-    async fn ask(self, rate: usize, end: Instant, stop: Stop) -> Result<(), String> {
-        let map = if self.number.is_multiple_of(2) { "mailward" } else { "mailward-tlsrpt" };
-        let (mut chance, mut asked) = (Chance::new(self.number), Vec::new());
+    async fn ask(self, number: usize, rate: usize, end: Instant, stop: Stop) -> Result<(), String> {
+        let map = if number.is_multiple_of(2) { "mailward" } else { "mailward-tlsrpt" };
+        let (mut chance, mut asked) = (Chance::new(number), Vec::new());
         let mut pipe = Pipe::connect(&self.place).await?;
         let mut lives = 0;
         let beat = Duration::from_secs(1) / u32::try_from(BEATS).unwrap_or(1);
-        let mut next = Instant::now() + beat * u32::try_from(self.number).unwrap_or(0) / 50;
+        let mut next = Instant::now() + beat * u32::try_from(number).unwrap_or(0) / 50;
         while next < end && !stop.is_requested() {
             sleep_until(next).await;
             next += beat;
@@ -118,13 +113,23 @@ impl Asker {
                         && state.allows(*version, sent.into_std(), answered.into_std())
                 })
             });
-            match is_right {
-                true => self.seen.right(after.new.number > 0),
-                false => self
-                    .seen
-                    .wrong(|| format!("wrong for {} in {after:?}: {got}", sender_world::domain(*domain))),
+            if is_right {
+                self.seen.right(after.new.number > 0);
+            } else if self.seen.wrong(*domain) {
+                self.seen.example(self.example(*domain, after, &got).await);
             }
         }
         Ok(())
+    }
+
+    /// What was answered instead, and what the daemon has in its store meanwhile.
+    async fn example(&self, number: usize, state: State, got: &str) -> String {
+        let name = sender_world::domain(number);
+        let known = match PolicyDomain::parse(&name) {
+            Ok(domain) => format!("{:?}", self.store.known_policy(&domain).await),
+            Err(error) => error.to_string(),
+        };
+        let moment = Instant::now().into_std();
+        format!("wrong for {name} at {moment:?} in {state:?}\n    answered: {got}\n    stored: {known}")
     }
 }
