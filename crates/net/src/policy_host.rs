@@ -15,7 +15,7 @@ use mailward_core::facts::{FetchCause, FetchError, FetchedPolicy};
 use mailward_core::{DomainName, PolicyDomain};
 use tokio::time::{Instant, timeout};
 
-use crate::tls::Recorder;
+use crate::tls::{Offer, Recorder};
 use crate::{Outside, connect};
 
 mod http;
@@ -127,8 +127,7 @@ async fn served(
             }
         })?;
     progress.enter(format!("shaking hands with {address}"));
-    let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
-    let shaken = outside.roots.connect(&host, alpn, &progress.recorder, stream).await;
+    let shaken = outside.roots.connect(&host, Offer::PolicyHost, &progress.recorder, stream).await;
     let chain = progress.recorder.chain();
     // RFC 8461 §3.3: a valid certificate for the policy host, before a byte of HTTP. Judged also when
     // the handshake failed later: a bad certificate is the better explanation.

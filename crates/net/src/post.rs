@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{Peer, Recorder, fault_text};
+use crate::tls::{Offer, Peer, Recorder, fault_text};
 use crate::{Outside, connect};
 
 /// For everything, a redirect included.
@@ -178,7 +178,7 @@ async fn once(outside: &Outside, target: &Target, media_type: &str, body: Bytes)
             connect::Refused::All(errors) => Delivered::later(format!("no connection: {errors}")),
         })?;
     let recorder = Arc::new(Recorder::new());
-    let shaken = outside.roots.connect_to(&target.host, &[b"http/1.1"], &recorder, stream).await;
+    let shaken = outside.roots.connect_to(&target.host, Offer::Endpoint, &recorder, stream).await;
     let chain = recorder.chain();
     if !chain.is_empty() {
         let faults = outside.roots.verdict_on(&chain, &target.host, outside.clock.now());

@@ -21,7 +21,7 @@ pub mod reply;
 
 use reply::{MOST_LINE, Reply, ReplyReader};
 
-use crate::tls::{Recorder, parameters};
+use crate::tls::{Offer, Recorder, parameters};
 use crate::{Outside, connect};
 
 /// How long the answer to QUIT is waited for: long enough for a clean end, too short to be held up.
@@ -108,7 +108,7 @@ async fn talk(
     let stream = plain.into_stream()?;
 
     let recorder = Arc::new(Recorder::new());
-    let shaken = outside.roots.connect(host, &[], &recorder, stream);
+    let shaken = outside.roots.connect(host, Offer::MailServer, &recorder, stream);
     let Ok(shaken) = timeout(timeouts.tls, shaken).await else {
         return Err(ProbeOutcome::Timeout("tls".into()));
     };

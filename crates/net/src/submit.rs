@@ -21,7 +21,7 @@ use tokio::time::{Duration, Instant, timeout};
 use crate::Outside;
 use crate::post::Delivered;
 use crate::smtp::reply::Reply;
-use crate::tls::{Recorder, fault_text};
+use crate::tls::{Offer, Recorder, fault_text};
 
 mod login;
 mod server;
@@ -205,7 +205,7 @@ async fn wrap(
     let host = DomainName::parse(&server.host).map_err(|e| Delivered::later(e.to_string()))?;
     let recorder = Arc::new(Recorder::new());
     let handshake = async {
-        let shaken = outside.roots.connect(&host, &[], &recorder, stream).await;
+        let shaken = outside.roots.connect(&host, Offer::MailServer, &recorder, stream).await;
         shaken.map_err(|refusal| refusal.text)
     };
     let shaken = in_time(server, until, "the handshake of TLS", handshake).await;

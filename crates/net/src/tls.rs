@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use mailward_core::DomainName;
 use mailward_core::chain::{ChainFault, TrustAnchors, verify_web_pki, verify_web_pki_address};
 use rustls::client::Resumption;
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ProtocolVersion};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,7 +35,20 @@ pub(crate) use record::Recorder;
 #[derive(Debug)]
 pub struct Roots {
     anchors: TrustAnchors,
-    config: Arc<ClientConfig>,
+    policy_host: Arc<ClientConfig>,
+    endpoint: Arc<ClientConfig>,
+    mail_server: Arc<ClientConfig>,
+}
+
+/// What is offered in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// To who serves a policy, which everybody may read.
+    PolicyHost,
+    /// To who takes reports over HTTPS.
+    Endpoint,
+    /// To who takes mail.
+    MailServer,
 }
 
 /// Whom a certificate must speak for (the reference identity of RFC 9525 §1.8).
@@ -92,14 +106,12 @@ impl Roots {
     pub fn new(anchors: TrustAnchors) -> Result<Self, RootsError> {
         // The provider is named, never the process's default: two of them are in the tree.
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|e| RootsError { path: "TLS".into(), why: e.to_string() })?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Recorder::new()))
-            .with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        Ok(Self { anchors, config: Arc::new(config) })
+        Ok(Self {
+            anchors,
+            policy_host: config(Arc::new(for_public_texts()), &[b"h2", b"http/1.1"])?,
+            endpoint: config(Arc::clone(&provider), &[b"http/1.1"])?,
+            mail_server: config(provider, &[])?,
+        })
     }
 
     /// The anchors.
@@ -125,21 +137,21 @@ impl Roots {
     pub(crate) async fn connect<S>(
         &self,
         host: &DomainName,
-        alpn: &[&[u8]],
+        offer: Offer,
         recorder: &Arc<Recorder>,
         stream: S,
     ) -> Result<TlsStream<S>, Refusal>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.connect_to(&Peer::Name(host.clone()), alpn, recorder, stream).await
+        self.connect_to(&Peer::Name(host.clone()), offer, recorder, stream).await
     }
 
     /// The same for a peer of either kind. An address is never sent as SNI (RFC 6066 §3).
     pub(crate) async fn connect_to<S>(
         &self,
         peer: &Peer,
-        alpn: &[&[u8]],
+        offer: Offer,
         recorder: &Arc<Recorder>,
         stream: S,
     ) -> Result<TlsStream<S>, Refusal>
@@ -152,12 +164,37 @@ impl Roots {
             Peer::Address(address) => ServerName::from(*address),
         };
         // A few reference counts: the configuration is shared, the verifier belongs to this handshake.
-        let mut config = ClientConfig::clone(&self.config);
+        let mut config = ClientConfig::clone(match offer {
+            Offer::PolicyHost => &self.policy_host,
+            Offer::Endpoint => &self.endpoint,
+            Offer::MailServer => &self.mail_server,
+        });
         config.dangerous().set_certificate_verifier(Arc::clone(recorder) as _);
-        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
         let connected: io::Result<_> = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         connected.map_err(|e| Refusal::of(&e, &recorder.chain()))
     }
+}
+
+fn config(provider: Arc<CryptoProvider>, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, RootsError> {
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|e| RootsError { path: "TLS".into(), why: e.to_string() })?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Recorder::new()))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// What is offered where nothing is secret: whom a policy comes from matters, who reads it does not. So no
+/// key exchange against the computers of a later day, and the order of suites that browsers have
+/// (docs/decisions/0007-cheap-policy-fetch.md).
+fn for_public_texts() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 /// Protocol version and cipher suite of a connection, by their common names.
