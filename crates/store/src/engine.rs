@@ -30,6 +30,10 @@ pub(crate) use statement::{Sql, Value, statements, values};
 /// How long a writer waits for another process, and anyone for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 4;
+/// Kibibytes when negative: keys are hashes, so inserts touch pages all over the indexes.
+const WRITER_CACHE: &str = "-16384";
+/// For each of the readers, which have the system's cache behind theirs.
+const READER_CACHE: &str = "-2048";
 const POSTGRES_CONNECTIONS: u32 = 10;
 
 /// A row of either engine.
@@ -67,14 +71,16 @@ impl Engine {
         )))
     }
 
-    /// Empties the page caches of readers that nobody uses now. PostgreSQL's are in another process.
+    /// Empties the page caches of connections that nobody uses now. PostgreSQL's are in another process.
     pub(crate) async fn release_memory(&self) {
-        let Self::Sqlite { readers, .. } = self else { return };
-        // All of them, so each is kept until the last has its turn.
-        let mut idle = Vec::new();
-        while let Some(mut connection) = readers.try_acquire() {
-            let _ = sqlx::query("PRAGMA shrink_memory").execute(&mut *connection).await;
-            idle.push(connection);
+        let Self::Sqlite { readers, writer } = self else { return };
+        for pool in [readers, writer] {
+            // All of them, so each is kept until the last has its turn.
+            let mut idle = Vec::new();
+            while let Some(mut connection) = pool.try_acquire() {
+                let _ = sqlx::query("PRAGMA shrink_memory").execute(&mut *connection).await;
+                idle.push(connection);
+            }
         }
     }
 
@@ -273,8 +279,7 @@ async fn open_sqlite(url: &str) -> Result<Engine> {
         // Pages: an index page that many transactions touch is written back once for all of them.
         .pragma("wal_autocheckpoint", "4096")
         .pragma("journal_size_limit", "67108864")
-        // Kibibytes when negative: keys are hashes, so inserts touch pages all over the indexes.
-        .pragma("cache_size", "-16384")
+        .pragma("cache_size", WRITER_CACHE)
         // Statements over rows come in several sizes.
         .statement_cache_capacity(250)
         .pragma("temp_store", "memory")
@@ -303,7 +308,8 @@ async fn open_sqlite(url: &str) -> Result<Engine> {
     let readers = if in_memory {
         writer.clone()
     } else {
-        pool(SQLITE_READERS).connect_lazy_with(options.pragma("query_only", "on"))
+        let options = options.pragma("query_only", "on").pragma("cache_size", READER_CACHE);
+        pool(SQLITE_READERS).connect_lazy_with(options)
     };
     Ok(Engine::Sqlite { readers, writer })
 }

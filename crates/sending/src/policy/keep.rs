@@ -60,7 +60,14 @@ impl Policies {
             if !goes_on {
                 self.inner.last_lookups().await;
             }
-            while self.inner.write_batch().await {}
+            let mut is_much = false;
+            while self.inner.write_batch().await {
+                is_much = true;
+            }
+            if is_much {
+                // Its page cache has the pages of all these rows, and rarely needs them again.
+                self.inner.store.release_memory().await;
+            }
             if !goes_on {
                 return;
             }
@@ -88,7 +95,7 @@ impl Policies {
                     if self.inner.set_loaded() {
                         let entries: u64 = self.inner.table.by_level().iter().sum();
                         tracing::info!(entries, "policies read from the store");
-                        // Four page caches of 16 MiB each are more than a hundred thousand entries.
+                        // Page caches full of rows that are in memory now.
                         self.inner.store.release_memory().await;
                     }
                 }
