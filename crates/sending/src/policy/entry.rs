@@ -309,7 +309,7 @@ impl Entry {
 
         let (mx_length, mx) = unless_same(&mx, names);
         let (patterns_length, patterns) = unless_same(&patterns, names);
-        let pieces = [domain.as_bytes(), id.as_bytes(), names.as_bytes(), mx, patterns, body, &failure];
+        let pieces = [domain.as_bytes(), names.as_bytes(), id.as_bytes(), mx, patterns, body, &failure];
         let mut bytes = Vec::with_capacity(HEAD + pieces.iter().map(|p| p.len()).sum::<usize>());
         bytes.resize(HEAD, 0);
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
