@@ -248,6 +248,8 @@ fn add_file(anchors: &mut TrustAnchors, path: &PathBuf) -> Result<(), RootsError
 
 #[cfg(test)]
 mod tests {
+    use rustls::NamedGroup;
+
     use super::*;
 
     fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -283,6 +285,23 @@ mod tests {
         }
         let error = Roots::load(&["/nowhere/roots.pem".into()]).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/roots.pem: "), "{error}");
+    }
+
+    #[test]
+    fn policy_hosts_are_offered_what_is_cheap_and_others_what_lasts() {
+        let roots = Roots::new(TrustAnchors::new()).unwrap();
+        let first = |config: &ClientConfig| {
+            let provider = config.crypto_provider();
+            (iana_name(&provider.cipher_suites[0].suite()), provider.kx_groups[0].name())
+        };
+        let cheap = ("TLS_AES_128_GCM_SHA256".to_owned(), NamedGroup::X25519);
+        let lasting = ("TLS_AES_256_GCM_SHA384".to_owned(), NamedGroup::X25519MLKEM768);
+        assert_eq!(first(&roots.policy_host), cheap);
+        assert_eq!(first(&roots.endpoint), lasting);
+        assert_eq!(first(&roots.mail_server), lasting);
+        // Nobody is left out: whoever has one of these suites gets it.
+        let all = |config: &ClientConfig| config.crypto_provider().cipher_suites.len();
+        assert_eq!(all(&roots.policy_host), all(&roots.mail_server));
     }
 
     #[test]
