@@ -15,8 +15,8 @@ use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{
-    Arguments, AssertSqlSafe, ConnectOptions, Database, Encode, Executor, FromRow, IntoArguments, PgPool,
-    Postgres, Sqlite, SqlitePool, Transaction, Type,
+    Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Executor, FromRow, IntoArguments,
+    PgPool, Postgres, Sqlite, SqlitePool, Transaction, Type,
 };
 
 use crate::migrations;
@@ -71,13 +71,15 @@ impl Engine {
         )))
     }
 
-    /// Empties the page caches of connections that nobody uses now. PostgreSQL's are in another process.
+    /// Empties the page caches of connections that nobody uses now, and forgets their prepared statements, of
+    /// which one over many rows takes a megabyte. PostgreSQL's are in another process.
     pub(crate) async fn release_memory(&self) {
         let Self::Sqlite { readers, writer } = self else { return };
         for pool in [readers, writer] {
             // All of them, so each is kept until the last has its turn.
             let mut idle = Vec::new();
             while let Some(mut connection) = pool.try_acquire() {
+                let _ = connection.clear_cached_statements().await;
                 let _ = sqlx::query("PRAGMA shrink_memory").execute(&mut *connection).await;
                 idle.push(connection);
             }

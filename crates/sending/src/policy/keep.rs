@@ -44,6 +44,10 @@ impl Unsaved {
         for domain in &some {
             domains.remove(domain);
         }
+        if domains.is_empty() {
+            // After a rush there is room for many.
+            domains.shrink_to(most);
+        }
         some
     }
 
