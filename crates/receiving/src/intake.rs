@@ -9,6 +9,7 @@
 //! the DNS a mail is stored as untested, which never counts as verified. Mail delivery hangs on
 //! nothing here.
 
+mod base_domain;
 mod batch;
 mod conclude;
 mod dkim;

@@ -9,7 +9,7 @@ use mailward_core::{DomainName, Finding, Severity};
 use mailward_store::reports::{Content, DkimFacts, IncomingItem};
 
 use super::held::Known;
-use super::{Arrival, Source};
+use super::{Arrival, Source, base_domain};
 
 /// Largest item of an unauthenticated source that is kept although it is no report: anybody could fill
 /// the disk with more.
@@ -64,7 +64,8 @@ pub(super) fn conclude(
                 .then(|| aside(arrival, findings.clone()));
             Concluded::NotAReport { findings, keep }
         }
-        Parsed::Accepted(reports) => {
+        Parsed::Accepted(mut reports) => {
+            base_domain::resolve(&mut reports, mail.as_ref(), held);
             let (reports, strangers) = sort_out(reports, &source, held);
             if reports.is_empty() {
                 return Concluded::Item(aside(arrival, strangers));

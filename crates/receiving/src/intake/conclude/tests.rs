@@ -121,6 +121,42 @@ fn one_item_has_the_trust_of_its_least_proved_report() {
     assert_eq!(item.trust, Trust::Unverified);
 }
 
+/// RFC 8460 §4.4: the policy domain of a TLSA policy is the base domain, mostly an MX host.
+#[test]
+fn what_is_told_of_dane_belongs_to_the_domain_of_the_host() {
+    let named = |domain: &str| Some(MailFacts { report_domain: Some(domain.into()), ..mail() });
+    let (mx, star, other) = (&["mx1.example.com"][..], &["*.example.com"][..], &["mx.provider.example"][..]);
+    let one = Known::with_hosts(&[("example.com", mx), ("example.net", other)]);
+    let by_star = Known::with_hosts(&[("example.com", star)]);
+    let shared = Known::with_hosts(&[("example.com", other), ("example.net", other)]);
+    for (base, policy_type, mail, held, domain, why) in [
+        ("mx1.example.com", PolicyType::Tlsa, None, &one, Some("example.com"), "its policy names the host"),
+        ("mx7.example.com", PolicyType::Tlsa, None, &by_star, Some("example.com"), "by a wildcard"),
+        ("a.mx7.example.com", PolicyType::Tlsa, None, &by_star, None, "which is one label"),
+        ("mx1.example.com", PolicyType::Sts, None, &one, None, "only with DANE it is a host"),
+        ("mx.stranger.example", PolicyType::Tlsa, None, &one, None, "nobody's host"),
+        ("mx.provider.example", PolicyType::Tlsa, None, &shared, None, "which of the two?"),
+        ("mx.provider.example", PolicyType::Tlsa, named("example.net"), &shared, Some("example.net"), "told"),
+        ("mx.provider.example", PolicyType::Tlsa, named("stranger.example"), &shared, None, "not held"),
+        ("example.com", PolicyType::Tlsa, named("example.net"), &one, Some("example.com"), "held itself"),
+    ] {
+        let mut report = report("tls@reporter.example", &[base]);
+        report.policies[0].policy.policy_type = policy_type;
+        let parsed = Parsed::Accepted(vec![(report, vec![])]);
+        let item = item(conclude(arrival(Source::Maildir), parsed, mail, &[], held, true, now()));
+        let got = match &item.content {
+            Content::Reports(reports) => {
+                let policy = &reports[0].0.policies[0].policy;
+                let moved = policy.policy_domain.as_ref().is_some_and(|domain| domain.as_str() != base);
+                assert!(!moved || policy.mx_host == [base], "{why}: the host is kept");
+                policy.policy_domain.as_ref().map(ToString::to_string)
+            }
+            Content::Quarantined => None,
+        };
+        assert_eq!(got.as_deref(), domain, "{why}");
+    }
+}
+
 #[test]
 fn strangers_domains_go_aside() {
     for (source, held, kept, aside, why) in [
