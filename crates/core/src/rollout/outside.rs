@@ -14,9 +14,12 @@ use crate::mta_sts::{StsPolicy, record};
 
 /// The last look, unless it is older than the longest gap allowed between probes.
 fn fresh<'a>(evidence: &'a Evidence, gate: &Gate, now: Timestamp) -> Result<&'a DomainFacts, Answer> {
-    let look = format!("Look now: mailward check {}", evidence.domain);
+    let look = format!("See how it is now; nothing of that is kept: mailward check {}", evidence.domain);
     let Some(facts) = &evidence.latest else {
-        return Err(Answer::unknown("We have not looked at this domain from outside yet.", [look]));
+        return Err(Answer::unknown(
+            "We have not looked at this domain from outside yet.",
+            ["Start mailward serve with [monitor]: it looks soon, and keeps what it sees.".to_owned(), look],
+        ));
     };
     let age = now.duration_since(facts.observed_at);
     if age > SignedDuration::from_hours(i64::from(gate.probe_gap_hours)) {

@@ -86,7 +86,7 @@ pub(super) fn green(evidence: &Evidence, gate: &Gate, now: Timestamp) -> Answer 
             format!("No probe of ours in the last {} days.", gate.probe_days),
             [
                 "Run the monitor: put [monitor] into the configuration and start mailward serve.".to_owned(),
-                format!("Look at once: mailward check {}", evidence.domain),
+                format!("See how it is now; nothing of that is kept: mailward check {}", evidence.domain),
             ],
         );
     };
