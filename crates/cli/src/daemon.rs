@@ -23,6 +23,7 @@ use mailward_receiving::intake::maildir::Maildir;
 use mailward_receiving::monitor::Monitor;
 use mailward_receiving::policy_host::{Policies, PolicyHost};
 use mailward_receiving::{Stop, StopSignal};
+use mailward_sending::Reporter;
 use mailward_store::Store;
 use mailward_web::{Access, WebState};
 use tokio::net::TcpListener;
@@ -52,6 +53,8 @@ pub struct Daemon {
     pub policy_host: Vec<SocketAddr>,
     /// Where Postfix asks.
     pub policyd: Vec<ListenAddress>,
+    /// Its reporter, for rounds on demand.
+    pub reporter: Option<Reporter>,
     /// Names of the duties that run, with where.
     pub running: Vec<String>,
     /// What the dashboard sees of the policy cache.
@@ -82,6 +85,7 @@ impl Daemon {
             web: vec![],
             policy_host: vec![],
             policyd: vec![],
+            reporter: None,
             running: vec![],
             window: None,
             policies: None,

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::address::{listen, only_loopback};
 use crate::dns::Poison;
-use crate::paths::{Attacker, Reach};
+use crate::paths::{Attacker, Overheard, Reach};
 use crate::world::World;
 
 /// What an attacker does to connections.
@@ -39,8 +39,9 @@ impl World {
         only_loopback(victim.ip())?;
         let proxy = SocketAddr::from((self.address(), self.smtp_port));
         let _inside = self.handle().enter();
-        tokio::spawn(accept(listen(proxy)?, victim, tampering));
-        Ok(self.paths.place(senders, Reach::Path(victim, proxy)))
+        let overheard = Overheard::default();
+        tokio::spawn(accept(listen(proxy)?, victim, tampering, overheard.clone()));
+        Ok(self.paths.place(senders, Reach::Path(victim, proxy), overheard))
     }
 
     /// Gives these senders (by domain) a resolver that forges the MX of a domain.
@@ -51,28 +52,34 @@ impl World {
         let poison = Poison::default();
         poison.set(domain, "MX", &[&format!("0 {to}.")]).map_err(io::Error::other)?;
         let server = self.poisoned_resolver(poison)?;
-        Ok(self.paths.place(senders, Reach::Resolver(server)))
+        Ok(self.paths.place(senders, Reach::Resolver(server), Overheard::default()))
     }
 }
 
-async fn accept(listener: TcpListener, victim: SocketAddr, tampering: Tampering) {
+async fn accept(listener: TcpListener, victim: SocketAddr, tampering: Tampering, overheard: Overheard) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        let tampering = tampering.clone();
+        let (tampering, overheard) = (tampering.clone(), overheard.clone());
         tokio::spawn(async move {
             if let Ok(server) = TcpStream::connect(victim).await {
-                let _ = tamper(client, server, &tampering).await;
+                let _ = tamper(client, server, &tampering, &overheard).await;
             }
         });
     }
 }
 
 /// Line by line in both directions; after an injection, octet by octet.
-async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> io::Result<()> {
+async fn tamper(
+    client: TcpStream,
+    server: TcpStream,
+    tampering: &Tampering,
+    overheard: &Overheard,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
     let mut awaiting_tls = false;
+    let mut from = String::new();
     loop {
         let mut in_data;
         // A reply of the server, all its lines.
@@ -93,6 +100,7 @@ async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> 
         }
         client.flush().await?;
         // A command of the client, or the whole text of a mail.
+        let mut text = Vec::new();
         loop {
             let Some(line) = line(&mut client).await? else { return server.shutdown().await };
             let is_starttls = line.to_ascii_uppercase().starts_with(b"STARTTLS");
@@ -101,6 +109,16 @@ async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> 
                 continue;
             }
             awaiting_tls = is_starttls && !in_data;
+            if !in_data {
+                if let Some(sender) = sender_of(&line) {
+                    from = sender;
+                }
+            } else if line == b".\r\n" {
+                // Before it is passed on: who sent it may look at once when it has arrived.
+                overheard.keep(&from, std::mem::take(&mut text));
+            } else {
+                text.extend_from_slice(&line);
+            }
             server.write_all(&line).await?;
             if !in_data || line == b".\r\n" {
                 break;
@@ -108,6 +126,13 @@ async fn tamper(client: TcpStream, server: TcpStream, tampering: &Tampering) -> 
         }
         server.flush().await?;
     }
+}
+
+/// The address of `MAIL FROM:<a@b>`.
+fn sender_of(line: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
+    let (_, rest) = line.split_once('<').filter(|(verb, _)| verb.eq_ignore_ascii_case("MAIL FROM:"))?;
+    rest.split_once('>').map(|(address, _)| address.to_owned())
 }
 
 fn altered(line: &[u8], tampering: &Tampering) -> Vec<u8> {

@@ -9,6 +9,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone)]
 pub struct Attacker {
     active: Arc<AtomicBool>,
+    overheard: Overheard,
+}
+
+/// A mail that an attacker read, since nothing kept it from that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadMail {
+    /// Envelope sender, empty for `<>`.
+    pub from: String,
+    /// Header and body, as on the wire.
+    pub text: Vec<u8>,
+}
+
+/// What an attacker read. Shared by its connections.
+#[derive(Clone, Default)]
+pub(crate) struct Overheard(Arc<Mutex<Vec<ReadMail>>>);
+
+impl Overheard {
+    pub(crate) fn keep(&self, from: &str, text: Vec<u8>) {
+        let mail = ReadMail { from: from.to_owned(), text };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+    }
 }
 
 impl Attacker {
@@ -20,6 +41,11 @@ impl Attacker {
     /// It lets everything pass.
     pub fn relent(&self) {
         self.active.store(false, Ordering::SeqCst);
+    }
+
+    /// The mails that passed it in clear text, oldest first.
+    pub fn overheard(&self) -> Vec<ReadMail> {
+        self.overheard.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -68,8 +94,8 @@ impl Paths {
         poisoned.unwrap_or(true_one)
     }
 
-    pub(crate) fn place(&self, senders: &[&str], reach: Reach) -> Attacker {
-        let attacker = Attacker { active: Arc::default() };
+    pub(crate) fn place(&self, senders: &[&str], reach: Reach, overheard: Overheard) -> Attacker {
+        let attacker = Attacker { active: Arc::default(), overheard };
         let senders = senders.iter().map(|&s| s.to_owned()).collect();
         let placed = Placed { attacker: attacker.clone(), senders, reach };
         self.placed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(placed));

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
+use jiff::civil::Date;
 use mailward_core::Severity;
 use mailward_core::mta_sts::Mode;
 
@@ -40,6 +41,28 @@ pub struct RecordToPublish {
     pub rtype: String,
     /// One value; a TXT text unquoted.
     pub value: String,
+}
+
+/// A report that the product sends about a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingReport {
+    /// The UTC day that it covers.
+    pub day: Date,
+    /// The domain.
+    pub domain: String,
+    /// Sessions that passed.
+    pub successful: u64,
+    /// Sessions that failed.
+    pub failed: u64,
+    /// Where it goes, and the word for what became of it there: `sent`, `waiting`, `refused`, …
+    pub targets: Vec<(String, String)>,
+}
+
+impl OutgoingReport {
+    /// Whether every address took it.
+    pub fn is_sent(&self) -> bool {
+        !self.targets.is_empty() && self.targets.iter().all(|(_, state)| state == "sent")
+    }
 }
 
 /// "Safe to enforce?", as the product answers it.
@@ -121,4 +144,14 @@ pub trait Product: Send {
         &mut self,
         domain: &str,
     ) -> impl Future<Output = ProductResult<Vec<(String, String)>>> + Send;
+
+    /// Returns when its collector has counted this many sessions of a UTC day.
+    fn counted(&mut self, day: Date, sessions: u64) -> impl Future<Output = ProductResult<()>> + Send;
+
+    /// Makes the reports of every day that is over and sends what is due, as its reporter does by itself
+    /// soon after midnight. Returns all reports so far, the newest first.
+    fn send_reports(&mut self) -> impl Future<Output = ProductResult<Vec<OutgoingReport>>> + Send;
+
+    /// What reporters see failing, one line each: result type, MX host, who told.
+    fn problems(&mut self, domain: &str) -> impl Future<Output = ProductResult<Vec<String>>> + Send;
 }

@@ -4,21 +4,22 @@
 //! first, then the steps: what somebody does, and what must be true afterwards. An unknown key is an
 //! error, so that a misspelt expectation cannot pass unnoticed.
 
+mod action;
+mod expectation;
 mod play;
 mod stage;
 
-use std::collections::BTreeMap;
-
-use mailward_core::mta_sts::Mode;
 use serde::Deserialize;
 
 use crate::ca::CertificateKind;
-use crate::dns::{Fault, Security};
+use crate::dns::Security;
 use crate::policy_host::Answer;
 use crate::smtp::Behaviour;
 
+pub use action::{Action, Outcome, PolicyAction, Recipients};
+pub use expectation::{Expectation, MailState};
 pub use play::{Mismatch, Narrator, Silent, Story};
-pub use stage::Stage;
+pub use stage::{House, Stage};
 
 /// A story.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -44,6 +45,9 @@ pub struct Scenario {
     /// Who sends mail and reports.
     #[serde(default, rename = "sender")]
     pub senders: Vec<SenderSpec>,
+    /// Who runs mailward, both sides of it. Without any there is one mailward, for receiving alone.
+    #[serde(default, rename = "organization")]
+    pub organizations: Vec<OrganizationSpec>,
     /// Who stands in the way; not active at first.
     #[serde(default, rename = "attacker")]
     pub attackers: Vec<AttackerSpec>,
@@ -82,6 +86,9 @@ pub struct MxSpec {
     /// What certificate it shows.
     #[serde(default)]
     pub certificate: CertificateKind,
+    /// Whether its key is published as a TLSA record.
+    #[serde(default)]
+    pub dane: bool,
 }
 
 /// A policy served by the lab.
@@ -135,6 +142,17 @@ fn yes() -> bool {
     true
 }
 
+/// An organisation with a mail server and a mailward of its own. The steps name it by its domain, which it
+/// also holds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OrganizationSpec {
+    /// Its domain.
+    pub domain: String,
+    /// organization-name in its reports.
+    pub name: String,
+}
+
 /// Someone in the path of some senders.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -184,219 +202,6 @@ pub struct Step {
     pub expect: Vec<Expectation>,
 }
 
-/// Something that somebody does.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Action {
-    /// Sets all records of a type at a name; none removes them.
-    Record {
-        /// Owner.
-        name: String,
-        /// Type.
-        rtype: String,
-        /// Values.
-        values: Vec<String>,
-    },
-    /// Makes a name misbehave, or mends it (no fault).
-    DnsFault {
-        /// Owner.
-        name: String,
-        /// What it does; nothing mends it.
-        fault: Option<Fault>,
-    },
-    /// Gives an MX host another certificate.
-    MxCertificate {
-        /// The host.
-        host: String,
-        /// Its certificate.
-        kind: CertificateKind,
-    },
-    /// Changes how an MX host behaves.
-    MxBehaviour {
-        /// The host.
-        host: String,
-        /// What it does.
-        behaviour: Behaviour,
-    },
-    /// An MX host stops answering.
-    MxDown(String),
-    /// It answers again.
-    MxUp(String),
-    /// Changes a policy served by the lab.
-    PolicyBody {
-        /// The domain.
-        domain: String,
-        /// The body.
-        body: String,
-    },
-    /// `mta-sts.<domain>` of a domain held points to nowhere.
-    PolicyHostDown(String),
-    /// It points to mailward (again).
-    PolicyHostUp(String),
-    /// A cache in front of mailward's policy host keeps what is served there now, and serves that.
-    PolicyHostCached(String),
-    /// Mailward's policy host gets another certificate for a domain held.
-    PolicyHostCertificate {
-        /// The domain.
-        domain: String,
-        /// Its certificate.
-        kind: CertificateKind,
-    },
-    /// An attacker becomes active.
-    Attack(String),
-    /// An attacker gives up.
-    Relent(String),
-    /// A sender has mail for a domain now.
-    Mail {
-        /// Domain of the sender.
-        from: String,
-        /// Domain of the recipient.
-        to: String,
-        /// How many sessions it counts for.
-        #[serde(default = "one")]
-        sessions: u64,
-        /// What must become of it.
-        outcome: Outcome,
-    },
-    /// Days pass with mail: each day every sender named has mail, and the day after it sends its reports.
-    Traffic {
-        /// How many days.
-        days: u32,
-        /// Domains of the senders.
-        from: Vec<String>,
-        /// Domain of the recipient, or several.
-        to: Recipients,
-        /// Sessions of each sender a day.
-        sessions: u64,
-    },
-    /// Time passes, in steps of six hours, each with a round of the monitor.
-    Hours(u32),
-    /// A sender reports on the day before.
-    Report(String),
-    /// Somebody sends figures for yesterday that nobody counted, without a signature.
-    Lie {
-        /// Who it claims to be: organization-name.
-        organization: String,
-        /// Who it claims to be: the domain in contact-info.
-        claims: String,
-        /// What it looks like: the id follows the shape, so that a lie can bear the id of a true report.
-        #[serde(default)]
-        shape: Shape,
-        /// By HTTPS to the address that mailward takes reports at; else by mail.
-        #[serde(default = "yes")]
-        posted: bool,
-        /// The domain lied about.
-        about: String,
-        /// Invented.
-        successful: u64,
-        /// Invented.
-        failed: u64,
-        /// Invented.
-        result_type: Option<String>,
-    },
-    /// The operator lets mailward hold a domain. Reports go to a mailbox of the domain.
-    Hold(PolicyAction),
-    /// The operator changes the policy.
-    SetPolicy(PolicyAction),
-    /// The operator publishes the records that mailward names.
-    Publish(String),
-    /// The monitor looks once.
-    Monitor(String),
-    /// Mailward reads its mailboxes.
-    TakeInReports {},
-}
-
-/// One domain, or several.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Recipients {
-    /// One.
-    One(String),
-    /// Several: mail for each of them every day.
-    Several(Vec<String>),
-}
-
-impl Recipients {
-    /// Their names.
-    pub fn names(&self) -> &[String] {
-        match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Several(names) => names,
-        }
-    }
-}
-
-fn one() -> u64 {
-    1
-}
-
-/// A policy as the operator wants it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PolicyAction {
-    /// The domain.
-    pub domain: String,
-    /// Mode.
-    pub mode: Mode,
-    /// Patterns.
-    pub mx: Vec<String>,
-    /// Seconds.
-    #[serde(default = "a_day")]
-    pub max_age: u32,
-    /// The id is forgotten.
-    #[serde(default)]
-    pub keep_id: bool,
-}
-
-fn a_day() -> u32 {
-    86_400
-}
-
-/// What became of mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// All of it arrived over TLS.
-    Delivered,
-    /// Some of it arrived in clear text.
-    ClearText,
-    /// Some of it waits with the sender.
-    Deferred,
-}
-
-/// What must be true of a domain. What is not named is not looked at.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Expectation {
-    /// The domain.
-    pub domain: String,
-    /// `safe`, `not-yet`, `unknown`.
-    pub verdict: Option<String>,
-    /// At least these items of the gate stand in the way.
-    #[serde(default)]
-    pub obstacles: Vec<u8>,
-    /// At least these items are not known.
-    #[serde(default)]
-    pub missing: Vec<u8>,
-    /// These items neither stand in the way nor are unknown.
-    #[serde(default)]
-    pub holds: Vec<u8>,
-    /// At least these findings are open: `ID` or `ID SUBJECT`.
-    #[serde(default)]
-    pub findings: Vec<String>,
-    /// None of these is open: `ID` or `ID SUBJECT`.
-    #[serde(default)]
-    pub no_findings: Vec<String>,
-    /// No finding of severity error is open.
-    #[serde(default)]
-    pub no_errors: bool,
-    /// Sessions that count as evidence: passed, failed.
-    pub sessions: Option<(u64, u64)>,
-    /// The trust of reporters, by submitter.
-    #[serde(default)]
-    pub trust: BTreeMap<String, String>,
-}
-
 /// Why a scenario file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {why}")]
@@ -444,6 +249,7 @@ files![
     "forgotten-backup-mx",
     "expired-certificate",
     "stripped-starttls",
+    "two-organisations",
     "same-id-new-policy",
     "new-id-old-policy",
     "policy-host-down",

@@ -7,10 +7,13 @@
 
 mod https;
 mod mail;
+mod mail_server;
+mod maildir;
 mod policy;
 mod report;
 mod session;
 mod tally;
+mod target;
 mod tls;
 
 use std::collections::HashMap;
@@ -26,6 +29,9 @@ use mailward_core::mta_sts::Mode;
 use mailward_core::tlsrpt::{PolicyType, ResultType};
 use rustls::pki_types::CertificateDer;
 
+pub(crate) use mail::DkimKey;
+pub use mail_server::{MailServer, Sent};
+pub(crate) use maildir::put;
 pub use policy::Policy;
 pub use tls::Failure;
 
@@ -40,6 +46,7 @@ use policy::{Cache, Found};
 use report::{Author, Report};
 use session::{Channel, Demand, Ended, Mail, attempt};
 use tally::{Applied, Place, Tally};
+use target::{Target, targets};
 
 /// What a sender sees of the world.
 pub(crate) struct Surroundings {
@@ -114,7 +121,7 @@ impl World {
             if !self.dns.zones().contains(&spec.domain) {
                 self.zone(&spec.domain, Security::Signed).map_err(io::Error::other)?;
             }
-            let owner = format!("{}._domainkey.{}", mail::SELECTOR, spec.domain);
+            let owner = format!("{}._domainkey.{}", mail::DkimKey::SELECTOR, spec.domain);
             self.set(&owner, "TXT", &[&key.record()]).map_err(io::Error::other)?;
         }
         let surroundings = surroundings(self, &spec.domain, self.address().to_string());
@@ -127,7 +134,7 @@ impl World {
     /// # Errors
     /// When it cannot be made.
     pub fn maildir(&self, domain: &str) -> io::Result<PathBuf> {
-        maildir(&self.directory.join("maildirs"), domain)
+        maildir::make(&self.directory.join("maildirs"), domain)
     }
 }
 
@@ -151,12 +158,13 @@ pub(crate) async fn fetch_body(world: &World, domain: &str) -> Result<String, Fa
     policy::fetch_body(&surroundings, domain).await.map(|body| String::from_utf8_lossy(&body).into_owned())
 }
 
-fn maildir(maildirs: &std::path::Path, domain: &str) -> io::Result<PathBuf> {
-    let directory = maildirs.join(domain);
-    for part in ["tmp", "new", "cur"] {
-        std::fs::create_dir_all(directory.join(part))?;
-    }
-    Ok(directory)
+/// The TLS-RPT record of a domain: the one there must be (RFC 8460 §3).
+async fn report_record(surroundings: &Surroundings, domain: &str) -> Option<String> {
+    let owner = format!("_smtp._tls.{domain}");
+    let reply = ask(surroundings.resolver(), &owner, "TXT", Flags::default()).await.ok()?;
+    let mut records = reply.texts().into_iter().filter(|text| text.starts_with("v=TLSRPTv1;"));
+    let (Some(record), None) = (records.next(), records.next()) else { return None };
+    Some(record)
 }
 
 impl Sender {
@@ -184,7 +192,7 @@ impl Sender {
             }
         };
         let mut delivery = Delivery { outcome: Outcome::Delivered, failures: vec![], policy };
-        let Some(hosts) = self.hosts(domain).await else {
+        let Some(hosts) = targets(&self.surroundings, domain).await else {
             delivery.outcome = Outcome::Deferred;
             return delivery;
         };
@@ -230,7 +238,7 @@ impl Sender {
         let outside = Failure::new(ResultType::ValidationFailure, "sts-mx-mismatch");
         let ended = if enforced && !covered {
             // RFC 8461 §4.1: this host is not used at all.
-            Ended { failure: Some(outside), handed_over: None, reached: true }
+            Ended::failed(outside)
         } else {
             let demand = if enforced { Demand::Authenticated } else { Demand::Opportunistic };
             let to = format!("postmaster@{domain}");
@@ -238,7 +246,7 @@ impl Sender {
             let text = format!("From: <{from}>\r\nTo: <{to}>\r\nSubject: Hello\r\n\r\nHello.");
             let mail = Mail { helo: &self.spec.domain, from: &from, to: &to, text: &text };
             let route = self.surroundings.route(target.address);
-            let ended = attempt(&self.surroundings, &target.host, route, demand, &mail).await;
+            let ended = attempt(&self.surroundings, &target.host, route, &demand, &mail).await;
             let failure =
                 if covered { ended.failure.clone() } else { ended.failure.clone().or(Some(outside)) };
             Ended { failure, ..ended }
@@ -279,28 +287,6 @@ impl Sender {
                 self.tally.failure(day, domain, applied, (failure, place), sessions);
             }
         }
-    }
-
-    /// Addresses of the MX hosts, best preference first; `None` when the DNS does not say.
-    async fn hosts(&self, domain: &str) -> Option<Vec<Target>> {
-        let resolver = self.surroundings.resolver();
-        let reply = ask(resolver, domain, "MX", Flags::default()).await.ok()?;
-        if reply.rcode != 0 && reply.rcode != 3 {
-            return None;
-        }
-        let mut names: Vec<(u16, String)> =
-            reply.mx().into_iter().map(|(preference, host)| (preference, host.to_string())).collect();
-        if names.is_empty() {
-            // RFC 5321 §5.1: the domain itself.
-            names.push((0, domain.to_owned()));
-        }
-        let mut targets = Vec::new();
-        for (preference, host) in names {
-            let Ok(reply) = ask(resolver, &host, "A", Flags::default()).await else { continue };
-            let of_host = reply.addresses().into_iter();
-            targets.extend(of_host.map(|address| Target { preference, host: host.clone(), address }));
-        }
-        (!targets.is_empty()).then_some(targets)
     }
 
     /// Invents figures instead of counting sessions: for those who lie.
@@ -364,13 +350,9 @@ impl Sender {
         }
     }
 
-    /// `rua` of the one record there must be (RFC 8460 §3).
+    /// `rua` of its record.
     async fn report_addresses(&self, domain: &str) -> Vec<String> {
-        let owner = format!("_smtp._tls.{domain}");
-        let reply = ask(self.surroundings.resolver(), &owner, "TXT", Flags::default()).await;
-        let texts = reply.map(|r| r.texts()).unwrap_or_default();
-        let mut records = texts.iter().filter(|text| text.starts_with("v=TLSRPTv1;"));
-        let (Some(record), None) = (records.next(), records.next()) else { return vec![] };
+        let Some(record) = report_record(&self.surroundings, domain).await else { return vec![] };
         let rua = record.split(';').find_map(|field| field.trim().strip_prefix("rua="));
         let uris = rua.into_iter().flat_map(|rua| rua.split(',')).map(|uri| uri.trim().to_owned());
         uris.filter(|uri| uri.starts_with("mailto:") || uri.starts_with("https://")).collect()
@@ -382,13 +364,8 @@ impl Sender {
         let (_, domain) = mailbox.rsplit_once('@').ok_or("no mailbox")?;
         self.written += 1;
         let name = format!("{}.{}.{}", now.as_second(), self.written, self.spec.domain);
-        let put = || {
-            let directory = maildir(&self.surroundings.maildirs, domain)?;
-            let unfinished = directory.join("tmp").join(&name);
-            std::fs::write(&unfinished, &text)?;
-            std::fs::rename(unfinished, directory.join("new").join(&name))
-        };
-        put().map(|()| "mail".to_owned()).map_err(|e: io::Error| e.to_string())
+        let put = put(&self.surroundings.maildirs, domain, &name, text.as_bytes());
+        put.map(|()| "mail".to_owned()).map_err(|e| e.to_string())
     }
 
     async fn post(&self, report: &Report, uri: &str) -> Result<String, String> {
@@ -421,13 +398,6 @@ impl Sender {
             status => Err(format!("status {status}")),
         }
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Target {
-    preference: u16,
-    host: String,
-    address: IpAddr,
 }
 
 /// The part of the sessions that begins at one of several addresses; the first takes what is left over.

@@ -28,6 +28,7 @@ impl Daemon {
         let reporter = Reporter::new(self.store.clone(), outside.clone(), options)
             .map_err(|e| Failure::usage(format!("[reporter]: {e}")))?;
         duties.watch(reporter.status());
+        self.reporter = Some(reporter.clone());
         let stop = self.ear.clone();
         self.tasks.spawn(async move {
             reporter.run(stop).await;

@@ -40,6 +40,7 @@ scenarios! {
     forgotten_backup_mx "forgotten-backup-mx",
     expired_certificate "expired-certificate",
     stripped_starttls "stripped-starttls",
+    two_organisations "two-organisations",
     same_id_new_policy "same-id-new-policy",
     new_id_old_policy "new-id-old-policy",
     policy_host_down "policy-host-down",

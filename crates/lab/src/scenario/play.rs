@@ -1,15 +1,19 @@
-//! Plays a scenario: does what its steps say, in the world and at the product, and compares.
+//! Plays a scenario: does what its steps say, in the world and at the products, and compares.
+
+mod compare;
+mod exchange;
 
 use std::net::SocketAddr;
 
-use jiff::{SignedDuration, Timestamp};
-use mailward_core::{Clock, Severity};
+use jiff::Timestamp;
+use mailward_core::Clock;
 
-use super::{Action, Expectation, Outcome, PolicyAction, SenderSpec, Stage};
+use super::stage::REPORTS;
+use super::{Action, PolicyAction, SenderSpec, Stage};
 use crate::ca::CertificateKind;
 use crate::dns::DEFAULT_TTL;
 use crate::policy_host::Answer;
-use crate::product::{OpenFinding, Product, ProductError, WantedPolicy};
+use crate::product::{Product, ProductError, WantedPolicy};
 use crate::sender::fetch_body;
 
 /// Listens while a scenario is played.
@@ -52,9 +56,6 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// Rounds of the monitor are at most so far apart (facts: the gate's G2).
-const ROUND: u32 = 6;
-
 /// Why a step does not come out; becomes a [`Mismatch`] with its step.
 struct Wrong(String);
 
@@ -79,18 +80,23 @@ impl From<crate::dns::DnsEditError> for Wrong {
 type Went = Result<(), Wrong>;
 
 impl Stage {
-    /// Plays the whole scenario against a product that runs in this world.
+    /// Plays the whole scenario against products that run in this world: one for each of
+    /// [`Self::houses`], in their order, or one alone.
     ///
     /// # Errors
     /// The first step that does not come out as told.
+    ///
+    /// # Panics
+    /// Without a product.
     pub async fn play<P: Product, N: Narrator + Send>(
         &mut self,
-        product: &mut P,
+        products: &mut [P],
         narrator: &mut N,
     ) -> Result<Story, Mismatch> {
+        assert_eq!(products.len(), self.houses.len().max(1), "a product for each house");
         let scenario = self.scenario.clone();
         let mut story = Story { name: scenario.name.clone(), ..Story::default() };
-        let mut player = Player { stage: self, product, narrator, held: vec![] };
+        let mut player = Player { stage: self, products, narrator, held: vec![] };
         for (number, step) in (1..).zip(&scenario.steps) {
             let mismatch = |wrong: Wrong| Mismatch { step: number, say: step.say.clone(), what: wrong.0 };
             player.narrator.step(number, player.stage.world.clock.now(), &step.say);
@@ -109,7 +115,8 @@ impl Stage {
 
 struct Player<'a, P, N> {
     stage: &'a mut Stage,
-    product: &'a mut P,
+    /// At least one.
+    products: &'a mut [P],
     narrator: &'a mut N,
     /// Domains held, in the order of holding.
     held: Vec<String>,
@@ -118,6 +125,16 @@ struct Player<'a, P, N> {
 impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
     fn tell(&mut self, text: &str) {
         self.narrator.event(self.stage.world.clock.now(), text);
+    }
+
+    /// The place of the product that holds a domain: that of the organisation, else the first.
+    fn place(&self, domain: &str) -> usize {
+        self.stage.houses.iter().position(|house| house.domain == domain).unwrap_or(0)
+    }
+
+    fn product(&mut self, domain: &str) -> &mut P {
+        let place = self.place(domain);
+        &mut self.products[place]
     }
 
     async fn act(&mut self, action: &Action) -> Went {
@@ -162,18 +179,17 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
             Action::Traffic { days, from, to, sessions } => {
                 for _ in 0..*days {
                     for sender in from {
-                        for to in to.names() {
+                        for to in to.names().iter().filter(|to| *to != sender) {
                             self.mail(sender, to, *sessions).await?;
                         }
                     }
-                    self.pass(24).await?;
-                    for sender in from {
-                        self.report(sender).await?;
-                    }
-                    self.product.take_in_reports().await?;
+                    self.end_of_day(from).await?;
                 }
             }
             Action::Hours(hours) => self.pass(*hours).await?,
+            Action::Night {} => self.end_of_day(&[]).await?,
+            Action::Retry(from) => self.retry(from).await?,
+            Action::Ask { from, about, answer } => self.ask(from, about, answer).await?,
             Action::Report(sender) => self.report(sender).await?,
             Action::Lie { organization, claims, shape, posted, about, successful, failed, result_type } => {
                 let spec = SenderSpec {
@@ -184,8 +200,8 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
                 };
                 let mut liar = world.sender(&spec)?;
                 liar.invent(about, *successful, *failed, result_type.as_deref());
-                let to = self.product.post_url().filter(|_| *posted);
-                let to = to.unwrap_or_else(|| format!("mailto:tls-reports@{about}"));
+                let to = self.products[self.place(about)].post_url().filter(|_| *posted);
+                let to = to.unwrap_or_else(|| format!("mailto:{REPORTS}@{about}"));
                 for sent in liar.report_yesterday_to(&[to]).await {
                     let result = sent.result.map_err(|why| Wrong(format!("the lie was not taken: {why}")))?;
                     self.tell(&format!(
@@ -195,10 +211,12 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
                 }
             }
             Action::Hold(wanted) => self.hold(wanted).await?,
-            Action::SetPolicy(wanted) => self.product.set_policy(&wanted.domain, &policy(wanted)).await?,
+            Action::SetPolicy(wanted) => {
+                self.product(&wanted.domain).set_policy(&wanted.domain, &policy(wanted)).await?;
+            }
             Action::Publish(domain) => self.publish(domain).await?,
-            Action::Monitor(domain) => self.product.monitor_round(domain).await?,
-            Action::TakeInReports {} => drop(self.product.take_in_reports().await?),
+            Action::Monitor(domain) => self.product(domain).monitor_round(domain).await?,
+            Action::TakeInReports {} => self.take_in_reports().await?,
         }
         Ok(())
     }
@@ -211,51 +229,15 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
         self.stage.attackers.get(name).ok_or_else(|| Wrong(format!("{name} is no attacker here")))
     }
 
-    async fn mail(&mut self, from: &str, to: &str, sessions: u64) -> Result<Outcome, Wrong> {
-        let sender =
-            self.stage.senders.get_mut(from).ok_or_else(|| Wrong(format!("{from} is no sender here")))?;
-        let delivery = sender.deliver(to, sessions).await;
-        let what = match delivery.outcome {
-            Outcome::Delivered => "arrives over TLS",
-            Outcome::ClearText => "arrives in clear text",
-            Outcome::Deferred => "waits with the sender",
-        };
-        let failures: Vec<String> =
-            delivery.failures.iter().map(|(mx, f)| format!("{} at {mx}", f.result_type)).collect();
-        let because = if failures.is_empty() { String::new() } else { format!(" ({})", failures.join(", ")) };
-        self.tell(&format!("mail from {from} to {to} {what}{because}"));
-        Ok(delivery.outcome)
-    }
-
-    async fn report(&mut self, from: &str) -> Went {
-        let sender =
-            self.stage.senders.get_mut(from).ok_or_else(|| Wrong(format!("{from} is no sender here")))?;
-        for sent in sender.report_yesterday().await {
-            sent.result
-                .map_err(|why| Wrong(format!("the report of {from} to {} was not taken: {why}", sent.to)))?;
-        }
-        Ok(())
-    }
-
-    /// Time passes; the monitor looks at every domain held at least every six hours.
-    async fn pass(&mut self, hours: u32) -> Went {
-        let mut left = hours;
-        while left > 0 {
-            let step = left.min(ROUND);
-            self.stage.world.clock.advance(SignedDuration::from_hours(i64::from(step)));
-            left -= step;
-            for domain in self.held.clone() {
-                self.product.monitor_round(&domain).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn hold(&mut self, wanted: &PolicyAction) -> Went {
         let domain = &wanted.domain;
         self.stage.world.maildir(domain)?;
-        let rua = [format!("mailto:tls-reports@{domain}")];
-        self.product.hold(domain, &policy(wanted), &rua).await?;
+        let mut rua = vec![format!("mailto:{REPORTS}@{domain}")];
+        if self.stage.houses.iter().any(|house| house.domain == *domain) {
+            // Organisations that run mailward take reports both ways.
+            rua.extend(self.product(domain).post_url());
+        }
+        self.product(domain).hold(domain, &policy(wanted), &rua).await?;
         self.certify(domain, CertificateKind::Good).await?;
         self.point_to_product(domain)?;
         if !self.held.contains(domain) {
@@ -268,11 +250,11 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
         let name = format!("mta-sts.{domain}");
         let identity = self.stage.world.ca.issue(&[&name], kind);
         let (certificate, key) = (identity.certificate_pem(), identity.key_pem());
-        Ok(self.product.policy_host_certificate(&name, &certificate, &key).await?)
+        Ok(self.product(domain).policy_host_certificate(&name, &certificate, &key).await?)
     }
 
     fn point_to_product(&self, domain: &str) -> Went {
-        let SocketAddr::V4(address) = self.product.policy_host() else {
+        let SocketAddr::V4(address) = self.products[self.place(domain)].policy_host() else {
             return Err(Wrong("the policy host has no IPv4 address".into()));
         };
         let address = address.ip().to_string();
@@ -296,7 +278,7 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
     /// Puts the records that mailward names into the DNS, all values of one name and type together.
     async fn publish(&mut self, domain: &str) -> Went {
         let own_host = format!("mta-sts.{domain}");
-        let records = self.product.records(domain).await?;
+        let records = self.product(domain).records(domain).await?;
         for record in &records {
             let owner = record.name.trim_end_matches('.');
             // Where the policy host is, the world decides: it may be down, or behind a cache.
@@ -313,84 +295,9 @@ impl<P: Product, N: Narrator + Send> Player<'_, P, N> {
         }
         Ok(())
     }
-
-    async fn compare(&mut self, expected: &Expectation) -> Went {
-        let domain = &expected.domain;
-        let judged = self.product.judgement(domain).await?;
-        let findings = self.product.findings(domain).await?;
-        self.tell(&format!("mailward on {domain}: {}", sentence(&judged, &findings)));
-        let mut wrong = Vec::new();
-        if let Some(verdict) = expected.verdict.as_ref().filter(|verdict| **verdict != judged.verdict) {
-            wrong.push(format!("the verdict should be {verdict}"));
-        }
-        let lacks = |wanted: &[u8], seen: &[u8]| wanted.iter().any(|item| !seen.contains(item));
-        if lacks(&expected.obstacles, &judged.obstacles) {
-            wrong.push(format!("obstacles should be {:?} at least", expected.obstacles));
-        }
-        if lacks(&expected.missing, &judged.missing) {
-            wrong.push(format!("unknown should be {:?} at least", expected.missing));
-        }
-        let open: Vec<u8> = judged.obstacles.iter().chain(&judged.missing).copied().collect();
-        let broken: Vec<u8> = expected.holds.iter().filter(|item| open.contains(item)).copied().collect();
-        if !broken.is_empty() {
-            wrong.push(format!("items {broken:?} should hold"));
-        }
-        for wanted in &expected.findings {
-            if !findings.iter().any(|f| is(f, wanted)) {
-                wrong.push(format!("{wanted} should be found"));
-            }
-        }
-        for unwanted in &expected.no_findings {
-            if findings.iter().any(|f| is(f, unwanted)) {
-                wrong.push(format!("{unwanted} should not be found"));
-            }
-        }
-        if expected.no_errors && findings.iter().any(|f| f.severity == Severity::Error) {
-            wrong.push("there should be no errors".to_owned());
-        }
-        if let Some(wanted) = expected.sessions {
-            let seen = self.product.sessions(domain).await?;
-            if seen != wanted {
-                wrong.push(format!("sessions (passed, failed) should be {wanted:?}, not {seen:?}"));
-            }
-        }
-        if !expected.trust.is_empty() {
-            let seen = self.product.reporters(domain).await?;
-            for (reporter, trust) in &expected.trust {
-                if !seen.iter().any(|(r, t)| r == reporter && t == trust) {
-                    wrong.push(format!("{reporter} should be {trust}, not among {seen:?}"));
-                }
-            }
-        }
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        Err(Wrong(format!("{}; seen: {}", wrong.join("; "), sentence(&judged, &findings))))
-    }
 }
 
 fn policy(wanted: &PolicyAction) -> WantedPolicy {
     let PolicyAction { mode, mx, max_age, keep_id, .. } = wanted;
     WantedPolicy { mode: *mode, mx: mx.clone(), max_age: *max_age, keep_id: *keep_id }
-}
-
-/// Whether a finding is `ID` or `ID SUBJECT`, the subject being part of its own.
-fn is(finding: &OpenFinding, wanted: &str) -> bool {
-    match wanted.split_once(' ') {
-        Some((id, subject)) => finding.id == id && finding.subject.contains(subject),
-        None => finding.id == wanted,
-    }
-}
-
-fn sentence(judged: &crate::product::Judged, findings: &[OpenFinding]) -> String {
-    let mut text = judged.verdict.clone();
-    for (word, items) in [("in the way", &judged.obstacles), ("unknown", &judged.missing)] {
-        if !items.is_empty() {
-            let items: Vec<String> = items.iter().map(|item| format!("G{item}")).collect();
-            text.push_str(&format!(", {word}: {}", items.join(" ")));
-        }
-    }
-    let told = findings.iter().filter(|f| f.severity >= Severity::Warning);
-    let told: Vec<String> = told.map(|f| format!("{} {}", f.id, f.subject)).collect();
-    if told.is_empty() { text } else { format!("{text}; findings: {}", told.join(", ")) }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AttackSpec, Scenario, ZoneSpec};
+use super::{AttackSpec, OrganizationSpec, Scenario, ZoneSpec};
 use crate::attacker::Tampering;
 use crate::paths::Attacker;
-use crate::sender::Sender;
+use crate::sender::{DkimKey, MailServer, Sender, put};
 use crate::world::{World, WorldOptions};
 
 /// A world in which a scenario is about to be played.
@@ -18,10 +19,40 @@ pub struct Stage {
     pub world: World,
     /// The story.
     pub scenario: Scenario,
+    /// The houses of its organisations, in the order of the file. The products are started in them.
+    pub houses: Vec<House>,
     pub(super) senders: BTreeMap<String, Sender>,
+    /// Mail servers of the organisations, by domain.
+    pub(super) mail_servers: BTreeMap<String, MailServer>,
+    /// How much of what each MX host took was looked at for reports.
+    sorted: BTreeMap<Ipv4Addr, usize>,
     pub(super) attackers: BTreeMap<String, Attacker>,
     pub(super) mx: BTreeMap<String, Ipv4Addr>,
 }
+
+/// Where the mailward of an organisation lives: what its configuration needs to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct House {
+    /// Its domain.
+    pub domain: String,
+    /// Name of the organisation.
+    pub organization: String,
+    /// A directory of its own.
+    pub directory: PathBuf,
+    /// The socket at which its mail server asks.
+    pub policyd: PathBuf,
+    /// The socket at which its mail server tells of sessions.
+    pub collector: PathBuf,
+    /// Where its mail server takes the mail that it hands in.
+    pub submission: SocketAddr,
+    /// The file with the key that signs its reports; the record is published under this selector.
+    pub dkim_key: PathBuf,
+    /// See [`Self::dkim_key`].
+    pub selector: &'static str,
+}
+
+/// The local part of the mailboxes of reports.
+pub(super) const REPORTS: &str = "tls-reports";
 
 impl Stage {
     /// Sets the stage: the world begins as many days before `now` as the scenario says.
@@ -38,6 +69,11 @@ impl Stage {
         let mut mx = BTreeMap::new();
         for host in &scenario.mx {
             let address = world.mx(&host.host, host.behaviour.clone(), host.certificate)?;
+            if let Some(identity) = world.mx_hosts.identity(address).filter(|_| host.dane) {
+                let (owner, data) =
+                    (format!("_25._tcp.{}", host.host), format!("3 1 1 {}", identity.spki_sha256()));
+                world.set(&owner, "TLSA", &[&data]).map_err(io::Error::other)?;
+            }
             mx.insert(host.host.clone(), address);
         }
         for policy in &scenario.policies {
@@ -49,6 +85,12 @@ impl Stage {
         let mut senders = BTreeMap::new();
         for spec in &scenario.senders {
             senders.insert(spec.domain.clone(), world.sender(spec)?);
+        }
+        let (mut houses, mut mail_servers) = (vec![], BTreeMap::new());
+        for spec in &scenario.organizations {
+            let (house, mail_server) = found(&world, spec)?;
+            houses.push(house);
+            mail_servers.insert(spec.domain.clone(), mail_server);
         }
         let mut attackers = BTreeMap::new();
         for spec in &scenario.attackers {
@@ -67,8 +109,51 @@ impl Stage {
             };
             attackers.insert(spec.name.clone(), attacker);
         }
-        Ok(Self { world, scenario, senders, attackers, mx })
+        let sorted = BTreeMap::new();
+        Ok(Self { world, scenario, houses, senders, mail_servers, sorted, attackers, mx })
     }
+
+    /// Puts the report mail that MX hosts took since the last time into the maildirs of its domains.
+    pub(super) fn sort_mail(&mut self) -> io::Result<()> {
+        for address in self.mx.values() {
+            let messages = self.world.mx_hosts.messages(*address);
+            let sorted = self.sorted.entry(*address).or_default();
+            for (number, mail) in messages.iter().enumerate().skip(*sorted) {
+                for to in &mail.to {
+                    if let Some((REPORTS, domain)) = to.split_once('@') {
+                        let name = format!("{number}.{address}");
+                        put(&self.world.directory.join("maildirs"), domain, &name, &mail.data)?;
+                    }
+                }
+            }
+            *sorted = messages.len();
+        }
+        Ok(())
+    }
+}
+
+/// A house with its mail server, and the key of its reports in the DNS.
+fn found(world: &World, spec: &OrganizationSpec) -> io::Result<(House, MailServer)> {
+    let domain = &spec.domain;
+    let directory = world.directory.join(domain);
+    std::fs::create_dir_all(directory.join("certificates"))?;
+    let (policyd, collector) = (directory.join("policyd.sock"), directory.join("tlsrpt.sock"));
+    let mail_server = world.mail_server(domain, policyd.clone(), collector.clone())?;
+    let (key, dkim_key) = (DkimKey::rsa(), directory.join("dkim.pem"));
+    std::fs::write(&dkim_key, key.pem())?;
+    let owner = format!("{}._domainkey.{domain}", DkimKey::SELECTOR);
+    world.set(&owner, "TXT", &[&key.record()]).map_err(io::Error::other)?;
+    let house = House {
+        domain: domain.clone(),
+        organization: spec.name.clone(),
+        submission: SocketAddr::from((mail_server.submission(), world.smtp_port)),
+        directory,
+        policyd,
+        collector,
+        dkim_key,
+        selector: DkimKey::SELECTOR,
+    };
+    Ok((house, mail_server))
 }
 
 fn records(world: &World, zone: &ZoneSpec) -> io::Result<()> {

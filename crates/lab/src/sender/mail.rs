@@ -13,11 +13,8 @@ use sha2::{Digest, Sha256};
 use super::report::{Author, Report};
 use crate::scenario::Shape;
 
-/// The selector of every lab sender.
-pub(super) const SELECTOR: &str = "tlsrpt";
-
 /// The key that signs reports.
-pub(super) struct DkimKey {
+pub(crate) struct DkimKey {
     pair: Arc<KeyPair>,
     algorithm: &'static str,
 }
@@ -25,22 +22,36 @@ pub(super) struct DkimKey {
 /// Making an RSA key takes up to a second, so all lab senders in a process share one.
 static RSA: OnceLock<Arc<KeyPair>> = OnceLock::new();
 
+const MADE: &str = "keys can be made";
+
 impl DkimKey {
+    /// The selector under which it is published.
+    pub(crate) const SELECTOR: &str = "tlsrpt";
+
     /// RSA like most of the world, or Ed25519.
     pub(super) fn generate(shape: Shape) -> Self {
-        let made = "keys can be made";
-        let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect(made);
-        let (pair, algorithm) = match shape {
-            Shape::Plain => (Arc::new(KeyPair::generate_for(&PKCS_ED25519).expect(made)), "ed25519-sha256"),
-            Shape::Google | Shape::Microsoft => {
-                (Arc::clone(RSA.get_or_init(|| Arc::new(rsa()))), "rsa-sha256")
+        match shape {
+            Shape::Plain => {
+                let pair = Arc::new(KeyPair::generate_for(&PKCS_ED25519).expect(MADE));
+                Self { pair, algorithm: "ed25519-sha256" }
             }
-        };
-        Self { pair, algorithm }
+            Shape::Google | Shape::Microsoft => Self::rsa(),
+        }
+    }
+
+    /// RSA: the same in all of this process.
+    pub(crate) fn rsa() -> Self {
+        let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect(MADE);
+        Self { pair: Arc::clone(RSA.get_or_init(|| Arc::new(rsa()))), algorithm: "rsa-sha256" }
+    }
+
+    /// The private key, PKCS #8.
+    pub(crate) fn pem(&self) -> String {
+        self.pair.serialize_pem()
     }
 
     /// The TXT record that publishes it, fit for TLS-RPT and nothing else (RFC 8460 §3).
-    pub(super) fn record(&self) -> String {
+    pub(crate) fn record(&self) -> String {
         let (kind, key) = match self.algorithm {
             "ed25519-sha256" => ("ed25519", self.pair.public_key_raw().to_vec()),
             _ => ("rsa", self.pair.subject_public_key_info()),
@@ -121,8 +132,9 @@ fn sign(key: &DkimKey, domain: &str, headers: &[(&str, String)], body: &str, now
     let body_hash = STANDARD.encode(Sha256::digest(relaxed_body(body)));
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let value = format!(
-        "v=1; a={}; c=relaxed/relaxed; d={domain}; s={SELECTOR}; t={}; h={}; bh={body_hash}; b=",
+        "v=1; a={}; c=relaxed/relaxed; d={domain}; s={}; t={}; h={}; bh={body_hash}; b=",
         key.algorithm,
+        DkimKey::SELECTOR,
         now.as_second(),
         names.join(":")
     );

@@ -9,14 +9,18 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::net::TcpStream;
 
 use super::Surroundings;
-use super::tls::{self, Failure};
+use super::tls::{self, Failure, Tlsa};
 use crate::address::only_loopback;
 
 /// What must hold before mail is handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Demand {
     /// TLS with a certificate for the MX (policy in mode enforce).
     Authenticated,
+    /// TLS with a certificate that one of these records names (DANE).
+    Matching(Vec<Tlsa>),
+    /// TLS, whoever it is.
+    Encrypted,
     /// TLS if it works, else clear text: failures are only counted.
     Opportunistic,
 }
@@ -30,6 +34,19 @@ pub(super) struct Ended {
     pub handed_over: Option<Channel>,
     /// Whether there was an SMTP server at all: a dead host is no failure of TLS (RFC 8460 §4.3).
     pub reached: bool,
+    /// Its first answer to EHLO, all lines.
+    pub ehlo: String,
+}
+
+impl Ended {
+    /// Refused without a connection.
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), handed_over: None, reached: true, ehlo: String::new() }
+    }
+
+    fn dead() -> Self {
+        Self { failure: None, handed_over: None, reached: false, ehlo: String::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,25 +63,24 @@ pub(super) struct Mail<'a> {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
-const DEAD: Ended = Ended { failure: None, handed_over: None, reached: false };
 
 /// Tries to deliver one mail to one address of an MX host.
 pub(super) async fn attempt(
     surroundings: &Surroundings,
     host: &str,
     address: SocketAddr,
-    demand: Demand,
+    demand: &Demand,
     mail: &Mail<'_>,
 ) -> Ended {
     let work = async {
         match with_tls(surroundings, host, address, demand, mail).await {
             Ok(ended) => ended,
-            Err(_) => DEAD,
+            Err(_) => Ended::dead(),
         }
     };
-    let ended = tokio::time::timeout(PATIENCE, work).await.unwrap_or(DEAD);
+    let ended = tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Ended::dead());
     let undelivered = ended.handed_over.is_none() && ended.reached;
-    if undelivered && ended.failure.is_some() && demand == Demand::Opportunistic {
+    if undelivered && ended.failure.is_some() && *demand == Demand::Opportunistic {
         // TLS broke: clear text, only on a new connection, only since nothing forbids it.
         let again = tokio::time::timeout(PATIENCE, in_clear(address, mail)).await;
         let handed_over = again.ok().and_then(Result::ok).filter(|taken| *taken).map(|_| Channel::ClearText);
@@ -77,10 +93,13 @@ async fn with_tls(
     surroundings: &Surroundings,
     host: &str,
     address: SocketAddr,
-    demand: Demand,
+    demand: &Demand,
     mail: &Mail<'_>,
 ) -> io::Result<Ended> {
-    let Some(mut connection) = Connection::open(address, mail.helo).await? else { return Ok(DEAD) };
+    let Some(mut connection) = Connection::open(address, mail.helo).await? else {
+        return Ok(Ended::dead());
+    };
+    let ehlo = connection.ehlo.clone();
     let refused = |reason: &str| Failure::new(ResultType::StarttlsNotSupported, reason.trim_end());
     let mut failure = None;
     if connection.offers("STARTTLS") {
@@ -92,14 +111,13 @@ async fn with_tls(
         failure = Some(refused("STARTTLS is not offered"));
     }
     if let Some(failure) = failure {
-        let clear = demand == Demand::Opportunistic && connection.hand_over(mail).await?;
+        let clear = *demand == Demand::Opportunistic && connection.hand_over(mail).await?;
         let handed_over = clear.then_some(Channel::ClearText);
-        return Ok(Ended { failure: Some(failure), handed_over, reached: true });
+        return Ok(Ended { failure: Some(failure), handed_over, reached: true, ehlo });
     }
     let broken = |reason: String| Ended {
-        failure: Some(Failure::new(ResultType::ValidationFailure, reason)),
-        handed_over: None,
-        reached: true,
+        ehlo: ehlo.clone(),
+        ..Ended::failed(Failure::new(ResultType::ValidationFailure, reason))
     };
     // Plain text behind the 220 is an injection (USENIX Security 2021).
     if !connection.stream.buffer().is_empty() {
@@ -110,13 +128,19 @@ async fn with_tls(
         Ok(shaken) => shaken,
         Err(error) => return Ok(broken(format!("tls: {error}"))),
     };
-    if fault.is_some() && demand == Demand::Authenticated {
-        return Ok(Ended { failure: fault, handed_over: None, reached: true });
+    let (fault, is_demanded) = match demand {
+        Demand::Authenticated => (fault, true),
+        // RFC 7672 §3.1.1: names, dates and issuers do not count with DANE-EE.
+        Demand::Matching(records) => (tls::unmatched(&stream, records), true),
+        Demand::Encrypted | Demand::Opportunistic => (fault, false),
+    };
+    if fault.is_some() && is_demanded {
+        return Ok(Ended { failure: fault, handed_over: None, reached: true, ehlo });
     }
-    let mut connection = Connection { stream: BufReader::new(stream), keywords: vec![] };
-    connection.ehlo(mail.helo).await?;
+    let mut connection = Connection::over(stream);
+    connection.greet(mail.helo).await?;
     let handed_over = connection.hand_over(mail).await?.then_some(Channel::Tls);
-    Ok(Ended { failure: fault, handed_over, reached: true })
+    Ok(Ended { failure: fault, handed_over, reached: true, ehlo })
 }
 
 async fn in_clear(address: SocketAddr, mail: &Mail<'_>) -> io::Result<bool> {
@@ -138,7 +162,8 @@ impl Reply {
 
 struct Connection<S> {
     stream: BufReader<S>,
-    keywords: Vec<String>,
+    /// The answer to EHLO.
+    ehlo: String,
 }
 
 impl Connection<TcpStream> {
@@ -148,27 +173,27 @@ impl Connection<TcpStream> {
         let stream = TcpStream::connect(address).await?;
         // EHLO follows the end of the handshake: without this it waits for a delayed ACK.
         stream.set_nodelay(true)?;
-        let mut connection = Self { stream: BufReader::new(stream), keywords: vec![] };
+        let mut connection = Self::over(stream);
         let greeted = connection.reply().await?.is("220");
-        Ok((greeted && connection.ehlo(helo).await?).then_some(connection))
+        Ok((greeted && connection.greet(helo).await?).then_some(connection))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn ehlo(&mut self, helo: &str) -> io::Result<bool> {
+    fn over(stream: S) -> Self {
+        Self { stream: BufReader::new(stream), ehlo: String::new() }
+    }
+
+    async fn greet(&mut self, helo: &str) -> io::Result<bool> {
         let reply = self.command(&format!("EHLO {helo}")).await?;
-        self.keywords = reply
-            .text
-            .lines()
-            .skip(1)
-            .filter_map(|l| l.get(4..))
-            .map(|k| k.trim().to_ascii_uppercase())
-            .collect();
-        Ok(reply.is("250"))
+        let welcome = reply.is("250");
+        self.ehlo = reply.text;
+        Ok(welcome)
     }
 
     fn offers(&self, keyword: &str) -> bool {
-        self.keywords.iter().any(|k| k == keyword)
+        let keywords = self.ehlo.lines().skip(1).filter_map(|line| line.get(4..));
+        keywords.map(str::trim).any(|offered| offered.eq_ignore_ascii_case(keyword))
     }
 
     async fn hand_over(&mut self, mail: &Mail<'_>) -> io::Result<bool> {
@@ -181,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.command("DATA").await?.is("354") {
             return Ok(false);
         }
-        let taken = self.command(&format!("{}\r\n.", mail.text)).await?.is("250");
+        let taken = self.command(&format!("{}\r\n.", stuffed(mail.text))).await?.is("250");
         self.command("QUIT").await?;
         Ok(taken)
     }
@@ -207,4 +232,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Err(io::ErrorKind::InvalidData.into())
     }
+}
+
+/// With dots doubled at the beginning of lines (RFC 5321 §4.5.2), without the last line end.
+fn stuffed(text: &str) -> String {
+    let text = text.strip_suffix("\r\n").unwrap_or(text).replace("\r\n.", "\r\n..");
+    if text.starts_with('.') { format!(".{text}") } else { text }
 }

@@ -8,13 +8,16 @@ use mailward_core::tlsrpt::ResultType;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Surroundings;
 use crate::clock::TlsTime;
+use crate::dns::hex;
 use crate::tls::provider;
 
 /// Why a session or a fetch failed, in the words of RFC 8460 §4.3.
@@ -30,6 +33,48 @@ impl Failure {
     pub(super) fn new(result_type: ResultType, reason: impl Into<String>) -> Self {
         Self { result_type, reason: Some(reason.into()) }
     }
+}
+
+/// A TLSA record of the kind that mail uses: DANE-EE (RFC 7672 §3.1.1), SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tlsa {
+    /// Of the public key (selector 1), or of the whole certificate (0).
+    pub of_key: bool,
+    /// SHA-256 of it.
+    pub digest: Vec<u8>,
+}
+
+impl Tlsa {
+    /// Reads the octets of a record (RFC 6698 §2.1); `None` for the kinds that this sender cannot use.
+    pub(super) fn read(octets: &[u8]) -> Option<Self> {
+        match octets {
+            [3, selector @ (0 | 1), 1, digest @ ..] if digest.len() == 32 => {
+                Some(Self { of_key: *selector == 1, digest: digest.to_vec() })
+            }
+            _ => None,
+        }
+    }
+
+    /// As it stands in a report: `3 1 1 HEX`.
+    pub(super) fn text(&self) -> String {
+        format!("3 {} 1 {}", u8::from(self.of_key), hex(&self.digest).to_uppercase())
+    }
+}
+
+/// What is wrong when none of the records names the certificate shown.
+pub(super) fn unmatched(stream: &TlsStream<TcpStream>, records: &[Tlsa]) -> Option<Failure> {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let matches = |record: &Tlsa, leaf: &CertificateDer<'_>| {
+        let named = match record.of_key {
+            false => Some(Sha256::digest(leaf)),
+            true => ParsedCertificate::try_from(leaf)
+                .ok()
+                .map(|parsed| Sha256::digest(parsed.subject_public_key_info())),
+        };
+        named.is_some_and(|named| named[..] == record.digest[..])
+    };
+    let any = leaf.is_some_and(|leaf| records.iter().any(|record| matches(record, leaf)));
+    (!any).then(|| Failure::new(ResultType::CertificateNotTrusted, "no TLSA record matches"))
 }
 
 #[derive(Debug)]

@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use mailward_core::PolicyDomain;
 use mailward_core::mta_sts::publish::RecordType;
 use mailward_core::rollout::{Gate, Verdict, judge};
 use mailward_lab::product::{
-    Judged, OpenFinding, Product, ProductError, ProductResult, RecordToPublish, WantedPolicy,
+    Judged, OpenFinding, OutgoingReport, Product, ProductError, ProductResult, RecordToPublish, WantedPolicy,
 };
 use mailward_receiving::StopSignal;
 use mailward_receiving::intake::maildir::Maildir;
 use mailward_store::domains::HeldDomain;
 
+use super::sending;
 use crate::commands::rollout::verdict_word;
 use crate::commands::{dns, domain};
 use crate::config::Config;
@@ -34,9 +35,10 @@ pub struct Mailward {
 }
 
 impl Mailward {
-    /// The daemon, in a world with this directory.
-    pub fn new(daemon: Daemon, world: &Path, config: Config) -> Self {
-        Self { daemon, config, maildirs: world.join("maildirs"), first: None }
+    /// The daemon, in a world with this directory. `domain` is the one that reports are posted under, if that
+    /// is settled before anything is held.
+    pub fn new(daemon: Daemon, world: &Path, config: Config, domain: Option<PolicyDomain>) -> Self {
+        Self { daemon, config, maildirs: world.join("maildirs"), first: domain }
     }
 
     /// The daemon, to go on without a story.
@@ -62,7 +64,7 @@ impl Mailward {
     }
 }
 
-fn wrong(error: impl std::fmt::Display) -> ProductError {
+pub(super) fn wrong(error: impl std::fmt::Display) -> ProductError {
     ProductError(error.to_string())
 }
 
@@ -193,6 +195,29 @@ impl Product for Mailward {
         let name = PolicyDomain::parse(domain).map_err(wrong)?;
         let reporters = self.daemon.store.reporters(Some(&name), 100).await.map_err(wrong)?;
         Ok(reporters.into_iter().map(|r| (r.submitter, r.trust.as_str().to_owned())).collect())
+    }
+
+    async fn counted(&mut self, day: Date, sessions: u64) -> ProductResult<()> {
+        sending::counted(&self.daemon, day, sessions).await
+    }
+
+    async fn send_reports(&mut self) -> ProductResult<Vec<OutgoingReport>> {
+        sending::reports(&self.daemon).await
+    }
+
+    async fn problems(&mut self, domain: &str) -> ProductResult<Vec<String>> {
+        let name = PolicyDomain::parse(domain).map_err(wrong)?;
+        let problems = self.daemon.store.problems(Some(&name), date(2020, 1, 1), 100).await.map_err(wrong)?;
+        let line = |p: mailward_store::sessions::Problem| {
+            let place = p.mx.map(|mx| format!(" at {mx}")).unwrap_or_default();
+            format!(
+                "{} sessions {}{place}, told by {}",
+                p.sessions + p.weak_sessions,
+                p.result_type,
+                p.reporters.join(", ")
+            )
+        };
+        Ok(problems.into_iter().map(line).collect())
     }
 }
 
