@@ -54,7 +54,7 @@ fn in_words(days: &[OutgoingDay], reports: bool) -> (State, String, String) {
                         which asks for reports. It leaves within hours.";
             (State::Unknown, "No report to others was made yet.".to_owned(), more.to_owned())
         } else {
-            let more = "They tell other domains how TLS to their mail servers fared. To switch them on: [collector] and \
+            let more = "Reports tell other domains how TLS to their mail servers fared. To switch them on: [collector] and \
                         [reporter] in the configuration.";
             (State::Unknown, "Nobody is told how mail to them fared.".to_owned(), more.to_owned())
         };

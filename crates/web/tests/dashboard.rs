@@ -635,11 +635,11 @@ async fn outgoing_reports_say_whether_they_arrive() {
         |html: &str| html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
     assert_eq!(rows(&html).matches("<tr>").count(), 12);
     for (query, headline, found) in [
-        ("state=refused", "2 reports with the state “refused”.", 2),
-        ("state=sent&day=2026-11-22", "2 reports about 2026-11-22 with the state “sent”.", 2),
+        ("state=refused", "2 reports were refused.", 2),
+        ("state=sent&day=2026-11-22", "2 reports about 2026-11-22 were accepted.", 2),
         ("domain=handel-ost.example", "3 reports about handel-ost.example.", 3),
         ("domain=m%C3%BCnchen.example&day=2026-11-23", "1 report about münchen.example on 2026-11-23.", 1),
-        ("state=none", "2 reports with the state “no report”.", 2),
+        ("state=none", "2 reports were not made.", 2),
     ] {
         let html = world.page(&format!("/outgoing?{query}")).await;
         assert!(html.contains(&format!("<h1>{headline}</h1>")), "{query}: {html}");
@@ -647,7 +647,8 @@ async fn outgoing_reports_say_whether_they_arrive() {
     }
     let nothing = world.page("/outgoing?domain=nobody.example").await;
     assert!(
-        nothing.contains("<h1>No report about nobody.example.</h1>") && nothing.contains("Show all reports")
+        nothing.contains("<h1>No report about nobody.example fits.</h1>")
+            && nothing.contains("Show all reports")
     );
     assert_eq!(world.get("/outgoing?day=soon").await.status, StatusCode::BAD_REQUEST);
     let hostile = world.page(&format!("/outgoing/{}", outgoing_of(&world, "feindlich.example").await)).await;

@@ -169,24 +169,38 @@ fn filtered_headline(
         (None, Some(day)) => format!(" about {day}"),
         (Some(domain), Some(day)) => format!(" about {} on {day}", domain.to_unicode()),
     };
-    let is = match filter.state {
-        None => String::new(),
-        Some(state) => format!(" with the state “{}”", head(state).to_lowercase()),
-    };
     if page.rows.is_empty() {
         return if before.is_some() {
             "No more reports fit.".to_owned()
         } else {
-            format!("No report{about}{is}.")
+            format!("No report{about} fits.")
         };
     }
-    let (count, more) = match (&filter.domain, before) {
+    let (reports, more) = match (&filter.domain, before) {
         // The sums know no domains.
         (Some(_), _) | (_, Some(_)) => (page.rows.len() as u64, page.next.is_some()),
         (None, None) => (counted(&outlook.counts(filter.day), filter.state), false),
     };
-    let count = words::counted(count, "report");
-    if more { format!("More than {count}{about}{is}.") } else { format!("{count}{about}{is}.") }
+    let more = if more { "More than " } else { "" };
+    let count = words::counted(reports, "report");
+    match filter.state {
+        None => format!("{more}{count}{about}."),
+        Some(state) => format!("{more}{count}{about} {}.", predicate(state, reports)),
+    }
+}
+
+/// What is said of reports in a state.
+fn predicate(state: OutgoingState, reports: u64) -> &'static str {
+    let (one, several) = match state {
+        OutgoingState::Of(TargetState::Due) => ("is due", "are due"),
+        OutgoingState::Of(TargetState::Waiting) => ("waits for another try", "wait for another try"),
+        OutgoingState::Of(TargetState::Sent) => ("was accepted", "were accepted"),
+        OutgoingState::Of(TargetState::Refused) => ("was refused", "were refused"),
+        OutgoingState::Of(TargetState::GivenUp) => ("was given up", "were given up"),
+        OutgoingState::Of(TargetState::Suppressed) => ("is suppressed", "are suppressed"),
+        OutgoingState::NoReport => ("was not made", "were not made"),
+    };
+    if reports == 1 { one } else { several }
 }
 
 fn counted(counts: &OutgoingCounts, state: Option<OutgoingState>) -> u64 {
