@@ -12,18 +12,21 @@ use axum::http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use mailward_core::clock::FixedClock;
 use mailward_core::rollout::Gate;
-use mailward_core::tlsrpt::outgoing::TargetState;
 use mailward_store::Store;
 use mailward_store::outgoing::OutgoingFilter;
 use mailward_web::{Access, DutyHealth, Health, Publishing, WebState};
 use serde_json::Value;
 use tower::ServiceExt;
 
-#[path = "../examples/seeded/outgoing.rs"]
+mod outgoing_pages;
+mod sending_pages;
+mod visitors;
+
+#[path = "../../examples/seeded/outgoing.rs"]
 mod outgoing;
-#[path = "../examples/seeded/seed.rs"]
+#[path = "../../examples/seeded/seed.rs"]
 mod seed;
-#[path = "../examples/seeded/sending.rs"]
+#[path = "../../examples/seeded/sending.rs"]
 mod sending;
 
 struct Duties(bool);
@@ -380,104 +383,6 @@ async fn a_mark_is_an_intent_with_author_and_reason() {
 }
 
 #[tokio::test]
-async fn strangers_see_nothing() {
-    let world = world(Access::Token, true).await;
-    let (secret, sha256) = mailward_web::new_token().unwrap();
-    world.store.add_token("bert", &sha256, seed::now()).await.unwrap();
-    let get = |path: &str| {
-        Request::get(path).header(header::HOST, "mail.example:8460").body(Body::empty()).unwrap()
-    };
-    let (stranger, local) = ("203.0.113.9:40000", "127.0.0.1:40000");
-    for path in pages(&world).await {
-        for peer in [stranger, local] {
-            let answer = world.ask(get(&path), peer).await;
-            assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
-            assert!(answer.header(header::LOCATION).starts_with("/login?next="), "{path}");
-            assert!(answer.text.is_empty(), "{path}");
-        }
-    }
-    let api = world.ask(get("/api/domains"), stranger).await;
-    assert_eq!((api.status, api.json()["error"].clone()), (StatusCode::UNAUTHORIZED, "unauthorized".into()));
-    assert_eq!(world.ask(get("/metrics"), stranger).await.status, StatusCode::UNAUTHORIZED);
-    let health = world.ask(get("/healthz"), stranger).await;
-    assert_eq!(health.status, StatusCode::OK);
-    assert!(health.json().get("duties").is_none(), "a stranger is told no details");
-    assert!(world.get("/healthz").await.json().get("duties").is_some());
-
-    let bearer = |secret: &str| {
-        Request::get("/api/domains")
-            .header(header::AUTHORIZATION, format!("Bearer {secret}"))
-            .body(Body::empty())
-            .unwrap()
-    };
-    assert_eq!(world.ask(bearer(&secret), stranger).await.status, StatusCode::OK);
-    for n in 0..10 {
-        let answer = world.ask(bearer(&format!("guess {n}")), "203.0.113.66:1").await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{n}");
-    }
-    let slowed = world.ask(bearer("guess"), "203.0.113.66:2").await;
-    assert_eq!(slowed.status, StatusCode::TOO_MANY_REQUESTS);
-}
-
-#[tokio::test]
-async fn a_token_opens_the_dashboard_until_it_is_removed() {
-    let world = world(Access::Token, true).await;
-    let (secret, sha256) = mailward_web::new_token().unwrap();
-    world.store.add_token("bert", &sha256, seed::now()).await.unwrap();
-    let peer = "203.0.113.9:40000";
-    let login = |secret: &str| {
-        Request::post("/login")
-            .header(header::HOST, "mail.example")
-            .header(header::ORIGIN, "https://mail.example")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(format!("token={secret}&next=%2Freports")))
-            .unwrap()
-    };
-    let wrong = world.ask(login("mailward_guess"), peer).await;
-    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
-    assert!(wrong.text.contains("type=\"password\"") && wrong.text.contains("No token has this secret"));
-    let right = world.ask(login(&secret), peer).await;
-    assert_eq!((right.status, right.header(header::LOCATION)), (StatusCode::SEE_OTHER, "/reports"));
-    let cookie = right.header(header::SET_COOKIE).to_owned();
-    for part in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
-        assert!(cookie.contains(part), "{cookie}");
-    }
-    assert!(!cookie.contains(&secret));
-    let session = cookie.split(';').next().unwrap().to_owned();
-    let with = |path: &str| {
-        Request::get(path)
-            .header(header::HOST, "mail.example")
-            .header(header::COOKIE, &session)
-            .body(Body::empty())
-            .unwrap()
-    };
-    let page = world.ask(with("/"), peer).await;
-    assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains("Log out") && page.text.contains("bert"));
-    world.store.remove_token("bert").await.unwrap();
-    assert_eq!(
-        world.ask(with("/"), peer).await.status,
-        StatusCode::SEE_OTHER,
-        "the session ends with the token"
-    );
-}
-
-#[tokio::test]
-async fn loopback_is_open_only_until_there_is_a_token() {
-    let world = world(Access::Token, false).await;
-    assert_eq!(world.get("/").await.status, StatusCode::OK);
-    let peer = "127.0.0.1:40000";
-    for (name, value) in [("host", "evil.example"), ("x-forwarded-for", "203.0.113.9")] {
-        let request = Request::get("/").header(name, value).body(Body::empty()).unwrap();
-        assert_eq!(world.ask(request, peer).await.status, StatusCode::SEE_OTHER, "{name}");
-    }
-    let remote = Request::get("/").header(header::HOST, "localhost").body(Body::empty()).unwrap();
-    assert_eq!(world.ask(remote, "203.0.113.9:1").await.status, StatusCode::SEE_OTHER);
-    world.store.add_token("x", &[1; 32], seed::now()).await.unwrap();
-    assert_eq!(world.get("/").await.status, StatusCode::SEE_OTHER);
-}
-
-#[tokio::test]
 async fn every_document_is_described_and_every_description_answers() {
     let world = world(Access::Open, true).await;
     let openapi = world.get("/api/openapi.json").await.json();
@@ -508,7 +413,7 @@ async fn every_document_is_described_and_every_description_answers() {
             }
         }
     }
-    let source = include_str!("../src/api.rs");
+    let source = include_str!("../../src/api.rs");
     for route in source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(paths.contains_key(&format!("/api{route}")), "/api{route} is not described");
     }
@@ -548,254 +453,8 @@ async fn an_unreachable_store_is_said_and_never_shown_as_empty() {
     assert_eq!((health.status.as_u16(), health.json()["duties"][0]["ok"].clone()), (503, false.into()));
 }
 
-#[tokio::test]
-async fn the_sending_side_says_what_fails_and_until_when() {
-    let world = world(Access::Open, true).await;
-    let html = world.page("/sending").await;
-    for expected in [
-        "<h1>2 policies cannot be refreshed; 2 policies are enforced on mail that leaves.</h1>",
-        "langsam.example first, at 2026-11-25 03:00 UTC",
-        "/sending/handel-ost.example",
-        "mailward policy unset kaputt.example",
-        "their certificate ran out",
-        "token anna",
-        "ran out <time",
-        "so only the hosts named may be used",
-    ] {
-        assert!(html.contains(expected), "{expected} is missing: {html}");
-    }
-    let failing = world.page("/sending?filter=failing").await;
-    let list = failing.split("id=\"overrides\"").next().unwrap();
-    assert!(list.contains("/sending/langsam.example") && !list.contains("/sending/handel-ost.example"));
-    let found = world.page("/sending?q=HANDEL").await;
-    let list = found.split("id=\"overrides\"").next().unwrap();
-    assert!(list.contains("/sending/handel-ost.example") && !list.contains("/sending/langsam.example"));
-    let today = world.page("/").await;
-    assert!(today.contains("2 policies cannot be refreshed") && today.contains("href=\"/sending\""));
-}
-
-#[tokio::test]
-async fn a_domain_shows_its_decision_and_only_asks_when_asked() {
-    let world = world(Access::Open, true).await;
-    let html = world.page("/sending/handel-ost.example").await;
-    for expected in [
-        "goes only to the hosts that its policy names",
-        "OK secure match=mx1.handel-ost.example servername=hostname",
-        "policy_type=sts",
-        "mode: enforce\nmx: mx1.handel-ost.example",
-        "mailward policy set handel-ost.example --require none",
-    ] {
-        assert!(html.contains(expected), "{expected} is missing: {html}");
-    }
-    let failing = world.page("/sending/langsam.example").await;
-    assert!(failing.contains("stays in force until 2026-11-25 03:00 UTC") && failing.contains("timed out"));
-    let asked = sending::ASKED.load(std::sync::atomic::Ordering::SeqCst);
-    let unknown = world.page("/sending/unknown-to-all.example").await;
-    assert!(
-        unknown.contains("Nothing is known of unknown-to-all.example") && unknown.contains("Look it up now")
-    );
-    assert!(
-        !sending::was_asked("unknown-to-all.example"),
-        "{asked}: nobody was asked about an unknown domain"
-    );
-    world.page("/sending/unknown-to-all.example?look=1").await;
-    assert!(sending::was_asked("unknown-to-all.example"));
-    let typed = world.get("/sending?look=%20Handel-Ost.Example.").await;
-    assert_eq!(typed.header(header::LOCATION), "/sending/handel-ost.example?look=1");
-    let odd = world.page("/sending?look=%3Cb%3Ex").await;
-    assert!(odd.contains("is no domain") && odd.contains("&lt;b&gt;x") && !odd.contains("<b>x"));
-    let hostile = world.page("/sending/feindlich.example").await;
-    assert!(!hostile.contains("<script>") && hostile.contains("&lt;script&gt;"));
-    assert!(!hostile.contains('\u{202e}') && hostile.contains("⟨U+202E⟩"));
-}
-
 /// The newest report about a domain.
 async fn outgoing_of(world: &World, name: &str) -> i64 {
     let filter = OutgoingFilter { domain: Some(seed::name(name)), ..Default::default() };
     world.store.outgoing_reports(&filter, None, 1).await.unwrap().rows[0].number
-}
-
-#[tokio::test]
-async fn outgoing_reports_say_whether_they_arrive() {
-    let world = world(Access::Open, true).await;
-    let html = world.page("/outgoing").await;
-    for expected in [
-        "<h1>5 reports about 2026-11-23: 1 accepted, 2 on the way, 1 not accepted, 1 suppressed.</h1>",
-        "does not learn what our servers saw",
-        "href=\"/outgoing?day=2026-11-23&amp;state=refused\"",
-        "550 5.1.1 no such user",
-        "it publishes no TLS-RPT record",
-        "the connection timed out after 10 s",
-        "refused: 410 Gone",
-        "<b>12</b>",
-    ] {
-        assert!(html.contains(expected), "{expected} is missing: {html}");
-    }
-    let rows =
-        |html: &str| html.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap().to_owned();
-    assert_eq!(rows(&html).matches("<tr>").count(), 12);
-    for (query, headline, found) in [
-        ("state=refused", "2 reports were refused.", 2),
-        ("state=sent&day=2026-11-22", "2 reports about 2026-11-22 were accepted.", 2),
-        ("domain=handel-ost.example", "3 reports about handel-ost.example.", 3),
-        ("domain=m%C3%BCnchen.example&day=2026-11-23", "1 report about münchen.example on 2026-11-23.", 1),
-        ("state=none", "2 reports were not made.", 2),
-    ] {
-        let html = world.page(&format!("/outgoing?{query}")).await;
-        assert!(html.contains(&format!("<h1>{headline}</h1>")), "{query}: {html}");
-        assert_eq!(rows(&html).matches("<tr>").count(), found, "{query}");
-    }
-    let nothing = world.page("/outgoing?domain=nobody.example").await;
-    assert!(
-        nothing.contains("<h1>No report about nobody.example fits.</h1>")
-            && nothing.contains("Show all reports")
-    );
-    assert_eq!(world.get("/outgoing?day=soon").await.status, StatusCode::BAD_REQUEST);
-    let hostile = world.page(&format!("/outgoing/{}", outgoing_of(&world, "feindlich.example").await)).await;
-    assert!(!hostile.contains("<script>alert") && hostile.contains("&lt;script&gt;alert(1)"), "{hostile}");
-    assert!(!hostile.contains('\u{202e}') && hostile.contains("⟨U+202E⟩"));
-    assert!(hostile.contains("was refused.</h1>"));
-    let sending = world.page("/sending").await;
-    assert!(sending.contains("5 reports about 2026-11-23") && sending.contains("href=\"/outgoing\""));
-}
-
-#[tokio::test]
-async fn a_report_is_shown_as_it_leaves() {
-    let world = world(Access::Open, true).await;
-    let number = outgoing_of(&world, "langsam.example").await;
-    let html = world.page(&format!("/outgoing/{number}")).await;
-    for expected in [
-        "was not accepted yet; the next try is at",
-        "https://tls.langsam.example/v1",
-        "the connection timed out after 10 s",
-        "<b>38</b> passed, <b>14</b> failed",
-        "/explain/certificate-expired",
-        "mx1.langsam.example &lt;b&gt;here&lt;/b&gt;",
-        "&quot;organization-name&quot;: &quot;Muster Post GmbH&quot;",
-        "Send it now",
-        "everything at tls.langsam.example",
-    ] {
-        assert!(html.contains(expected), "{expected} is missing: {html}");
-    }
-    let stored = world.store.outgoing_report(number).await.unwrap().unwrap();
-    let raw = world.get(&format!("/outgoing/{number}/raw")).await;
-    assert_eq!(raw.header(header::CONTENT_TYPE), "application/tlsrpt+gzip");
-    assert!(raw.header(header::CONTENT_DISPOSITION).starts_with("attachment;"));
-    assert_eq!(raw.bytes, stored.gzip, "byte for byte");
-
-    let none = outgoing_of(&world, "ohne.example").await;
-    let html = world.page(&format!("/outgoing/{none}")).await;
-    assert!(
-        html.contains("No report was made about ohne.example") && html.contains("It publishes no TLS-RPT")
-    );
-    assert!(!html.contains("Send it now") && !html.contains("As it leaves"));
-    assert_eq!(world.get(&format!("/outgoing/{none}/raw")).await.status, StatusCode::NOT_FOUND);
-
-    // Before it leaves: counted today, by nobody else yet.
-    let list = world.page("/outgoing/preview").await;
-    assert!(list.contains("Sessions to 3 domains were counted on 2026-11-24 so far."), "{list}");
-    assert!(list.contains("/outgoing/preview?domain=stumm.example&amp;day=2026-11-24"), "{list}");
-    let html = world.page("/outgoing/preview?domain=Langsam.example").await;
-    for expected in [
-        "As of now the report about langsam.example on 2026-11-24 tells of failures.",
-        "<b>9</b> passed, <b>4</b> failed",
-        "Muster Post GmbH",
-        "mailto:tls@langsam.example",
-        "https://sammler.example/v1</span><span class=\"sub\"><a href=\"/outgoing/suppressed\">suppressed",
-    ] {
-        assert!(html.contains(expected), "{expected} is missing: {html}");
-    }
-    let document = world.get("/api/outgoing/preview/langsam.example?day=2026-11-24").await.json();
-    assert_eq!(document["report"]["policies"][0]["summary"]["total-failure-session-count"], 4);
-    assert_eq!(document["report"]["organization-name"], "Muster Post GmbH");
-    assert_eq!(outgoing_numbers(&world).await.len(), 12, "a preview keeps nothing");
-}
-
-#[tokio::test]
-async fn sending_and_suppressing_are_intents_with_author_and_reason() {
-    let world = world(Access::Open, true).await;
-    let number = outgoing_of(&world, "langsam.example").await;
-    let send = format!("/outgoing/{number}/send");
-    let what = "https%3A%2F%2Ftls.langsam.example%2Fv1";
-    let suppress = format!("what={what}&days=30&reason=it+hangs");
-    for (path, body) in [
-        (send.as_str(), ""),
-        ("/outgoing/suppress", suppress.as_str()),
-        ("/outgoing/unsuppress", "what=mailto:tls@ruhe.example&reason=x"),
-    ] {
-        let foreign = world.post(path, "http://evil.example", body).await;
-        assert_eq!(foreign.status, StatusCode::FORBIDDEN, "{path}: a form of another site");
-    }
-    let ours = "http://localhost:8460";
-    for body in [
-        "what=a.example&reason=+",
-        "what=+&reason=x",
-        "what=http%3A%2F%2Fa.example&reason=x",
-        "what=a.example&days=0&reason=x",
-    ] {
-        assert_eq!(
-            world.post("/outgoing/suppress", ours, body).await.status,
-            StatusCode::BAD_REQUEST,
-            "{body}"
-        );
-    }
-    assert_eq!(world.post("/outgoing/4711/send", ours, "").await.status, StatusCode::NOT_FOUND);
-    let now = seed::now();
-    let log = world.store.log(None, None, 500).await.unwrap().rows;
-    assert_eq!(
-        log.iter().filter(|entry| entry.at == now && entry.author == "dashboard").count(),
-        0,
-        "{log:?}"
-    );
-    assert_eq!(world.store.outgoing_suppressions(now).await.unwrap().len(), 2);
-
-    let sent = world.post(&send, ours, "").await;
-    assert_eq!(sent.header(header::LOCATION), format!("/outgoing/{number}"), "{}", sent.text);
-    let row = world.store.outgoing_report(number).await.unwrap().unwrap().row;
-    assert_eq!((row.targets[0].state, row.targets[0].next_at), (TargetState::Due, Some(now)));
-    assert!(world.page(&format!("/outgoing/{number}")).await.contains("(just now).</h1>"));
-
-    let done = world.post("/outgoing/suppress", ours, &suppress).await;
-    assert_eq!(done.header(header::LOCATION), "/outgoing/suppressed", "{}", done.text);
-    let html = world.page("/outgoing/suppressed").await;
-    assert!(html.contains("<h1>3 addresses and hosts are sent no report.</h1>"), "{html}");
-    assert!(html.contains("it hangs") && html.contains("2026-12-24") && html.contains("token anna"));
-    let html = world.page(&format!("/outgoing/{number}")).await;
-    assert!(html.contains("Why, and the way back") && !html.contains("Send nothing there"));
-    let body = format!("what={what}&reason=mended");
-    assert_eq!(world.post("/outgoing/unsuppress", ours, &body).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(world.post("/outgoing/unsuppress", ours, &body).await.status, StatusCode::SEE_OTHER, "again");
-    let left = world.store.outgoing_suppressions(now).await.unwrap();
-    assert!(left.len() == 2 && !left.iter().any(|one| one.what.contains("langsam")), "{left:?}");
-    let log = world.store.log(None, None, 500).await.unwrap().rows;
-    let ours = log.iter().filter(|entry| entry.at == now && entry.author == "dashboard");
-    let acts: Vec<_> = ours.map(|entry| (entry.act.as_str(), entry.reason.as_str())).collect();
-    assert_eq!(
-        acts,
-        [("unsuppress-reports", "mended"), ("suppress-reports", "it hangs"), ("send-report", "")]
-    );
-}
-
-#[tokio::test]
-async fn without_a_policy_daemon_the_page_tells_how_to_switch_it_on() {
-    let world = world(Access::Open, false).await;
-    let html = world.page("/sending").await;
-    for expected in
-        ["[policyd]", "smtp_tls_policy_maps = socketmap:unix:/run/mailward/policyd.sock:mailward-tlsrpt"]
-    {
-        assert!(html.contains(expected), "{expected} is missing");
-    }
-    assert!(!html.contains("Look up a domain"), "there is no cache to ask");
-    assert!(!world.page("/").await.contains("href=\"/sending\">See"), "no card on the first page");
-    let lookup = world.get("/api/sending/lookup/a.example").await;
-    assert_eq!(lookup.status, StatusCode::NOT_FOUND);
-    assert!(lookup.text.contains("mailward lookup a.example"));
-    sending::fill(&world.store).await;
-    let html = world.page("/sending").await;
-    assert!(
-        html.contains("No policy daemon runs in this process")
-            && html.contains("/sending/handel-ost.example")
-    );
-    let held = world.page("/sending/handel-ost.example").await;
-    assert!(held.contains("The policy of handel-ost.example (mode enforce) is held until"), "{held}");
 }
