@@ -21,10 +21,11 @@ macro_rules! page {
     };
 }
 
-/// Those that begin with a text, from $2 to before $3.
+/// Those that begin with a text: from $1 to before $2, without $3. One bound at each end, since an index is
+/// entered at the first that stands there.
 macro_rules! beginning {
     ($filter:literal) => {
-        lines!($filter, "domain > $1 AND domain >= $2 AND domain < $3 ORDER BY domain LIMIT $4")
+        lines!($filter, "domain >= $1 AND domain < $2 AND domain <> $3 ORDER BY domain LIMIT $4")
     };
 }
 
@@ -145,9 +146,11 @@ impl Search<'_> {
     }
 
     /// Names that begin with the text; where they do not fill the page, the others from the first name on.
+    /// `after` is empty or one of them.
     async fn beginning(&self, store: &Store, after: &str) -> Result<PolicyPage> {
         let [beginning, ..] = of(self.filter);
-        let asked = values![after, self.text, self.end(), i64::from(self.limit) + 1];
+        let from = after.max(self.text);
+        let asked = values![from, self.end(), after, i64::from(self.limit) + 1];
         let rows: Vec<Row> = store.engine.all(beginning, asked).await?;
         if rows.len() > self.limit as usize {
             return PolicyPage::of(rows, self.limit, BEGINNING);
