@@ -64,7 +64,7 @@ fn measured(engine: &str, url: impl Fn(usize) -> Result<String, String>) -> Resu
         });
     }
     table.print(&format!(
-        "growth on {engine}: {} sessions a day over {} domains, and (as yardstick) {} over {}",
+        "growth on {engine}: {} sessions a day over {} domains, and in the second column {} over {}",
         thousands(large.0 as f64),
         thousands(large.1 as f64),
         thousands(small.0 as f64),
