@@ -201,6 +201,7 @@ pub fn reporter(resolver: &str, store: &Store, keys: Vec<Arc<SigningKey>>) -> Re
         keys,
         spread: SignedDuration::from_hours(4),
         success_only: true,
+        probes: false,
         alone: true,
     };
     Reporter::new(store.clone(), outside(resolver)?, options).map_err(|e| e.to_string())

@@ -53,7 +53,8 @@ async fn batch(store: &Store, now: Timestamp, day: u32, first: u32) -> Result<()
         })
         .collect();
     store.add_tallies(&increments).await?;
-    let author = Reporter { organization: "Example".into(), contact: "tls@sender.example".into() };
+    let author =
+        Reporter { organization: "Example".into(), contact: "tls@sender.example".into(), probes: false };
     let mut reports = Vec::with_capacity(names.len());
     for (n, domain) in (first..).zip(names) {
         let Some(tally) = store.tally(day, &domain).await? else { continue };

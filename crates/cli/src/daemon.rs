@@ -22,6 +22,7 @@ use mailward_receiving::intake::https::{Endpoint, Options, TrustedSource};
 use mailward_receiving::intake::maildir::Maildir;
 use mailward_receiving::monitor::Monitor;
 use mailward_receiving::policy_host::{Policies, PolicyHost};
+use mailward_receiving::retention::Retention;
 use mailward_receiving::{Stop, StopSignal};
 use mailward_sending::Reporter;
 use mailward_store::Store;
@@ -59,6 +60,10 @@ pub struct Daemon {
     pub running: Vec<String>,
     /// What the dashboard sees of the policy cache.
     window: Option<Arc<dyn mailward_web::Sending>>,
+    /// The policy cache, until the witness has it.
+    cache: Option<mailward_sending::Policies>,
+    /// Who is told before report mail leaves.
+    witness: Option<mailward_sending::Witness>,
     policies: Option<Policies>,
     certificates: Option<Certificates>,
     stop: StopSignal,
@@ -88,6 +93,8 @@ impl Daemon {
             reporter: None,
             running: vec![],
             window: None,
+            cache: None,
+            witness: None,
             policies: None,
             certificates: None,
             stop,
@@ -98,9 +105,11 @@ impl Daemon {
         daemon.start_monitor(config, &outside, &mut duties);
         daemon.start_policy_host(config, &clock, &mut duties).await?;
         daemon.start_maildir(config, &mut duties);
+        daemon.start_retention();
         // First the one that makes the folder of its socket, which is often the other's too.
         daemon.start_policyd(config, &outside, &mut duties).await?;
-        daemon.start_collector(config, &mut duties)?;
+        let door = daemon.start_collector(config, &mut duties)?;
+        daemon.start_witness(config, &outside, door);
         daemon.start_reporter(config, &outside, &mut duties)?;
         daemon.start_web(config, clock, access, duties).await?;
         Ok(daemon)
@@ -196,6 +205,16 @@ impl Daemon {
             "https"
         });
         Ok(bound)
+    }
+
+    /// Always: an import by hand brings reports as well.
+    fn start_retention(&mut self) {
+        let retention = Retention::new(self.store.clone(), self.clock.clone());
+        let stop = self.ear.clone();
+        self.tasks.spawn(async move {
+            retention.run(stop).await;
+            "retention"
+        });
     }
 
     fn start_maildir(&mut self, config: &Config, duties: &mut Duties) {

@@ -10,6 +10,7 @@ pub mod parse;
 pub mod record;
 pub mod report;
 pub mod result_type;
+pub mod seen;
 pub mod tally;
 mod uri;
 pub mod write;

@@ -109,3 +109,40 @@ impl Stop {
         }
     }
 }
+
+/// How often [`Turns`] looks.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// For what is done once for each value of something, such as the day.
+#[derive(Debug)]
+pub struct Turns<K> {
+    stop: Stop,
+    done: Option<K>,
+    has_looked: bool,
+}
+
+impl<K: PartialEq> Turns<K> {
+    /// Nothing is done yet.
+    pub fn new(stop: Stop) -> Self {
+        Self { stop, done: None, has_looked: false }
+    }
+
+    /// The next value that is not done: at once the first time, then looked for once a minute. `None` when told
+    /// to stop.
+    pub async fn next(&mut self, key: impl Fn() -> K) -> Option<K> {
+        loop {
+            if std::mem::replace(&mut self.has_looked, true) && !self.stop.sleep(LOOK).await {
+                return None;
+            }
+            let now = key();
+            if self.done.as_ref() != Some(&now) {
+                return Some(now);
+            }
+        }
+    }
+
+    /// Says that it was done for this value; else it comes again a minute later.
+    pub fn done(&mut self, key: K) {
+        self.done = Some(key);
+    }
+}

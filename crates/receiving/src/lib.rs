@@ -8,5 +8,6 @@ pub mod https;
 pub mod intake;
 pub mod monitor;
 pub mod policy_host;
+pub mod retention;
 
 pub use mailward_duty::{self as duty, Health, Status, Stop, StopSignal};

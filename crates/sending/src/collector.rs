@@ -16,10 +16,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mailward_core::Clock;
-use mailward_core::tlsrpt::datagram::Datagram;
+use mailward_core::tlsrpt::seen::Seen;
+use mailward_core::{Clock, PolicyDomain};
 use mailward_duty::{Status, Stop};
 use mailward_store::Store;
+use mailward_store::tallies::TallySource;
 
 mod cache;
 mod count;
@@ -29,8 +30,10 @@ mod meters;
 mod pending;
 mod read;
 mod socket;
+mod tidy;
 
 pub use socket::{BindError, MODE, PATH_LIMIT, QUEUE_ENOUGH, QUEUE_WANTED};
+pub use tidy::KEPT_DAYS;
 
 use handover::{Handover, Work};
 use meters::Meters;
@@ -60,7 +63,20 @@ pub struct Collector {
     status: Status,
 }
 
-/// A way in for sessions that mailward itself saw. Cheap to clone, never waits.
+/// What mailward itself saw of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// The domain reported to.
+    pub domain: PolicyDomain,
+    /// Its TLS-RPT record, as just looked up.
+    pub record: String,
+    /// On a delivery's behalf, or by a probe.
+    pub source: TallySource,
+    /// Under which policies, and what.
+    pub seen: Vec<Seen>,
+}
+
+/// A way in for what mailward itself saw. Cheap to clone, never waits.
 #[derive(Clone)]
 pub struct Door {
     handover: Arc<Handover>,
@@ -91,7 +107,7 @@ impl Collector {
         self.socket.queue_limit
     }
 
-    /// For sessions that mailward itself saw. They are marked as such in the store.
+    /// For what mailward itself saw. It is marked as such in the store.
     pub fn door(&self) -> Door {
         Door { handover: Arc::clone(&self.handover), clock: Arc::clone(&self.clock) }
     }
@@ -103,13 +119,17 @@ impl Collector {
 
     /// Collects until told to stop; then reads what is queued, counts it, stores it, and returns.
     pub async fn run(self, stop: Stop) {
+        let tidy = tidy::keep_tidy(self.store.clone(), Arc::clone(&self.clock), stop.clone());
+        let tidy = tokio::spawn(tidy);
         flush::run(self, stop).await;
+        // What it was about to drop is dropped another time.
+        tidy.abort();
     }
 }
 
 impl Door {
-    /// Counts a session. At most one for each domain and minute is the caller's matter.
-    pub fn count(&self, session: Datagram) {
-        self.handover.ours(session, handover::day(self.clock.as_ref()));
+    /// Counts it on the present UTC day. How often for a domain is the caller's matter.
+    pub fn count(&self, own: Own) {
+        self.handover.ours(own, handover::day(self.clock.as_ref()));
     }
 }

@@ -26,11 +26,13 @@ mod packed;
 mod recent;
 mod refresh;
 mod table;
+mod testify;
+mod testing;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,23 +47,27 @@ use mailward_duty::{Status, Stop};
 use mailward_net::Outside;
 use mailward_store::Store;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub use document::{Document, HostLine, OperatorLine, SCHEMA, Source};
 pub use live::look_now;
 pub use options::{FirstContact, Options};
 pub use recent::Recent;
+pub(crate) use testing::Testing;
 
 use document::{About, document};
 use entry::{Key, seconds};
 use fetch::Fetcher;
 use flights::Flights;
 use keep::{Troubles, Unsaved};
-use look::{Landed, Purpose, no_facts, told_by_dns};
+use look::{Landed, PATIENCE, Purpose, no_facts, told_by_dns};
 use meters::Meters;
 use overrides::Overrides;
 use packed::{BY_NUMBER, Packed, at};
 use recent::RecentList;
 use table::Table;
+
+use crate::witness::Witness;
 
 /// How long the first question of a process waits for the operator's words.
 const OVERRIDES_PATIENCE: Duration = Duration::from_secs(1);
@@ -93,6 +99,8 @@ struct Inner {
     /// Whether something of it found no room.
     left_out: AtomicBool,
     recent: RecentList,
+    /// Who is told what deliveries met; nobody without a collector.
+    witness: OnceLock<Witness>,
     meters: Meters,
     status: Status,
     troubles: Troubles,
@@ -135,6 +143,7 @@ impl Policies {
             loaded: AtomicBool::new(false),
             left_out: AtomicBool::new(false),
             recent: RecentList::default(),
+            witness: OnceLock::new(),
             meters: Meters::new(),
             troubles: Troubles::new(status.clone()),
             status,
@@ -147,6 +156,11 @@ impl Policies {
     /// How this duty is.
     pub fn status(&self) -> Status {
         self.inner.status.clone()
+    }
+
+    /// From now on, what deliveries meet is told to this witness; the first one stays.
+    pub fn tell(&self, witness: Witness) {
+        let _ = self.inner.witness.set(witness);
     }
 
     /// Reads the store, writes behind, refreshes and follows the operator until told to stop. What was
@@ -162,8 +176,9 @@ impl Policies {
     }
 
     /// What mail to this next hop must meet, with the reasons: by what the cache knows, and with a fresh
-    /// look at the DNS, which mail obeys from then on.
+    /// look at the DNS, which mail obeys from then on. Within five seconds, like every answer.
     pub async fn explain(&self, domain: &PolicyDomain, port: u16) -> Document {
+        let until = Instant::now() + PATIENCE;
         self.wait_for_overrides().await;
         let inner = &self.inner;
         let now = inner.now();
@@ -183,7 +198,7 @@ impl Policies {
         let key = Key { domain: domain.clone(), port };
         // A lookup that was under way may not have asked the DNS.
         for _ in 0..2 {
-            let Some(landed) = self.look(&key, Purpose::Explain).await else { break };
+            let Some(landed) = self.look(&key, Purpose::Explain, until).await else { break };
             if let Some(decided) = &landed.decided {
                 let body = landed.packed.texts().body;
                 return document(decided, about(landed.trace.clone(), landed.expires_at, Some(body)));
@@ -242,7 +257,7 @@ impl Policies {
             return;
         }
         let key = Key { domain, port };
-        if let Some(landed) = self.look(&key, Purpose::Answer).await {
+        if let Some(landed) = self.look(&key, Purpose::Answer, Instant::now() + PATIENCE).await {
             inner.meters.miss(landed.packed.level());
             return landed.packed.render(map, to);
         }

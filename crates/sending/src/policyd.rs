@@ -27,6 +27,9 @@ use listen::Listener;
 
 /// Connections of one listener; more wait in the queue of the kernel.
 const CONNECTIONS: usize = 1024;
+/// A connection on which nothing happens is closed. Postfix closes after 100 seconds at most, and should
+/// be the first.
+const IDLE: Duration = Duration::from_secs(150);
 /// How long connections may take to end what they have begun.
 const LAST_ANSWERS: Duration = Duration::from_secs(8);
 /// After a failed accept (no file descriptor is left).
@@ -39,6 +42,7 @@ pub struct Policyd {
     policies: Policies,
     status: Status,
     connections: usize,
+    idle: Duration,
 }
 
 impl Policyd {
@@ -52,13 +56,20 @@ impl Policyd {
             listeners.push(Listener::bind(place).await?);
         }
         let status = Status::starting("policyd");
-        Ok(Self { listeners, policies, status, connections: CONNECTIONS })
+        Ok(Self { listeners, policies, status, connections: CONNECTIONS, idle: IDLE })
     }
 
     /// The same with another number of connections for each listener.
     #[must_use]
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
+        self
+    }
+
+    /// The same with another time after which silent connections are closed.
+    #[must_use]
+    pub fn with_idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
         self
     }
 
@@ -78,8 +89,9 @@ impl Policyd {
         let meters = Arc::new(Meters::new());
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
+            let limits = Limits { connections: self.connections, idle: self.idle };
             let (policies, stop, meters) = (self.policies.clone(), stop.clone(), Arc::clone(&meters));
-            tasks.spawn(serve(listener, policies, self.connections, meters, stop));
+            tasks.spawn(serve(listener, policies, limits, meters, stop));
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -104,8 +116,15 @@ impl Meters {
     }
 }
 
-async fn serve(listener: Listener, policies: Policies, most: usize, meters: Arc<Meters>, mut stop: Stop) {
-    let places = Arc::new(Semaphore::new(most));
+/// Of one listener.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    idle: Duration,
+}
+
+async fn serve(listener: Listener, policies: Policies, limits: Limits, meters: Arc<Meters>, mut stop: Stop) {
+    let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
         if places.available_permits() == 0 {
@@ -132,7 +151,7 @@ async fn serve(listener: Listener, policies: Policies, most: usize, meters: Arc<
         meters.open.increment(1);
         let (policies, stop, meters) = (policies.clone(), stop.clone(), Arc::clone(&meters));
         connections.spawn(async move {
-            let ended = stream.serve(policies, stop).await;
+            let ended = stream.serve(policies, limits.idle, stop).await;
             if ended == connection::End::Malformed {
                 meters.malformed.increment(1);
             }
@@ -168,10 +187,10 @@ impl Listener {
 }
 
 impl Stream {
-    async fn serve(self, policies: Policies, stop: Stop) -> connection::End {
+    async fn serve(self, policies: Policies, idle: Duration, stop: Stop) -> connection::End {
         match self {
-            Self::Unix(stream) => Connection::new(stream, policies).serve(stop).await,
-            Self::Tcp(stream) => Connection::new(stream, policies).serve(stop).await,
+            Self::Unix(stream) => Connection::new(stream, policies, idle).serve(stop).await,
+            Self::Tcp(stream) => Connection::new(stream, policies, idle).serve(stop).await,
         }
     }
 }

@@ -9,7 +9,6 @@
 //! When I cannot know: a record that the DNS does not give is asked for again until the tallies are
 //! dropped; a domain without a record gets no report. Mail to others never waits for any of this.
 
-mod look;
 mod mail;
 mod make;
 mod send;
@@ -18,7 +17,7 @@ mod target;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -31,6 +30,8 @@ use mailward_net::Outside;
 use mailward_net::submit::{Login, SubmitServer};
 use mailward_store::{Store, StoreError};
 use tokio::time::Instant;
+
+use crate::witness::Witness;
 
 pub use mail::human_part;
 pub use sign::{DkimKeyError, Published, SigningKey};
@@ -64,6 +65,8 @@ pub struct ReporterOptions {
     pub spread: SignedDuration,
     /// Whether days without a failure are reported as well (reading A25).
     pub success_only: bool,
+    /// Whether reports tell of what our own probes found, beside the sessions.
+    pub probes: bool,
     /// Whether no other node has this database: then what it had claimed before it was ended is free.
     pub alone: bool,
 }
@@ -82,6 +85,8 @@ struct Inner {
     status: Status,
     /// Who claims: another number in each process.
     claim: i64,
+    /// Who is told before report mail leaves.
+    witness: OnceLock<Witness>,
     /// Days of domains whose record could not be had: when next, after how many attempts.
     later: Mutex<HashMap<(Date, PolicyDomain), (Timestamp, u32)>>,
 }
@@ -107,6 +112,7 @@ impl Reporter {
             status: Status::starting("reporter"),
             // Zero is nobody's.
             claim: i64::try_from(random() >> 1).unwrap_or(1).max(1),
+            witness: OnceLock::new(),
             later: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -115,6 +121,11 @@ impl Reporter {
     /// How it is.
     pub fn status(&self) -> Status {
         self.inner.status.clone()
+    }
+
+    /// From now on this witness is told before report mail leaves; the first one stays.
+    pub fn tell(&self, witness: Witness) {
+        let _ = self.inner.witness.set(witness);
     }
 
     /// Works until told to stop. What is under way then is ended, what is claimed is given back.
@@ -165,8 +176,8 @@ impl Reporter {
 
 impl Inner {
     fn author(&self) -> Author {
-        let ReporterOptions { organization, contact, .. } = &self.options;
-        Author { organization: organization.clone(), contact: contact.clone() }
+        let ReporterOptions { organization, contact, probes, .. } = &self.options;
+        Author { organization: organization.clone(), contact: contact.clone(), probes: *probes }
     }
 
     /// Another for each report, so that two installations of one organisation never share one.

@@ -112,6 +112,7 @@ impl Store {
             policies::search::STATEMENTS,
             reports::lookup::STATEMENTS,
             reports::read::STATEMENTS,
+            reports::retention::STATEMENTS,
             reports::write::STATEMENTS,
             sessions::STATEMENTS,
             sessions::evidence::STATEMENTS,

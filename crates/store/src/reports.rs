@@ -7,7 +7,7 @@
 //!
 //! Storing goes in steps: [`prepare`] (hash, pack, boil down by [`tally`]), [`lookup`] (what is known),
 //! [`plan`] (what becomes of each, pure), [`sums`] (what changes in the sums, pure), [`write`]; all but the
-//! first in one transaction. [`read`] has the lists.
+//! first in one transaction. [`read`] has the lists, [`retention`] drops what is old.
 
 use std::collections::HashMap;
 
@@ -24,6 +24,7 @@ pub(crate) mod lookup;
 mod plan;
 pub(crate) mod prepare;
 pub(crate) mod read;
+pub(crate) mod retention;
 mod sums;
 pub(crate) mod tally;
 pub(crate) mod write;

@@ -39,8 +39,11 @@ pub const POLICIES_A_DAY: usize = 100;
 pub enum TallySource {
     /// A mail server, by datagram.
     MailServer,
-    /// mailward itself: a policy that could not be had, an MX that no policy names.
+    /// mailward itself, on a delivery's behalf: a policy that could not be had, an MX that no policy names.
     Mailward,
+    /// mailward's own probes of MX hosts. They are no sessions: only their failures count, and
+    /// [`Store::tally`] leaves them out.
+    Probe,
 }
 
 /// Sessions to add.
@@ -147,6 +150,7 @@ fn source_number(source: TallySource) -> i64 {
     match source {
         TallySource::MailServer => 0,
         TallySource::Mailward => 1,
+        TallySource::Probe => 2,
     }
 }
 
@@ -154,6 +158,7 @@ fn source(number: i64) -> Result<TallySource> {
     Ok(match number {
         0 => TallySource::MailServer,
         1 => TallySource::Mailward,
+        2 => TallySource::Probe,
         _ => return Err(corrupt("a source of tallies", number)),
     })
 }

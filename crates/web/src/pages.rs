@@ -23,7 +23,8 @@ mod told;
 
 pub(crate) use explain::read as read_explanation;
 pub(crate) use outgoing::{
-    attachment as outgoing_attachment, preview_report, read as read_outgoing, sent as sent_report,
+    attachment as outgoing_attachment, preview_author, preview_report, read as read_outgoing,
+    sent as sent_report,
 };
 pub(crate) use report::{attachment, read as read_report};
 pub(crate) use sending::filter as policy_filter;

@@ -177,6 +177,11 @@ pub const TABLES: &[Table] = &[
                 r#""512MiB""#,
                 "what the policies in memory may take; the database keeps all",
             ),
+            default(
+                "policyd.probe",
+                "true",
+                "with a collector: probe the MX hosts of domains in use whose policy is in testing mode, each once a day",
+            ),
         ],
     },
     Table {
@@ -226,6 +231,11 @@ pub const TABLES: &[Table] = &[
             ),
             default("reporter.spread", r#""4h""#, "over how long after midnight UTC first tries are spread"),
             default("reporter.success_only", "true", "report days on which nothing failed as well"),
+            default(
+                "reporter.probes",
+                "false",
+                "tell in reports what our own probes found, marked as probes and without counting sessions",
+            ),
         ],
     },
 ];

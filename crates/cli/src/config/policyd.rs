@@ -27,6 +27,8 @@ pub struct PolicydTable {
     pub first_contact: FirstContact,
     /// How much the policies held in memory may take.
     pub max_memory: Size,
+    /// Whether MX hosts of domains whose policy is in testing mode are probed once a day.
+    pub probe: bool,
 }
 
 impl Default for PolicydTable {
@@ -43,6 +45,7 @@ impl Default for PolicydTable {
             recheck: Span::seconds(3600),
             first_contact: FirstContact::Wait,
             max_memory: Size::mebibytes(512),
+            probe: true,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct ReporterTable {
     pub spread: Span,
     /// Whether days without a failure are reported.
     pub success_only: bool,
+    /// Whether reports tell of what our own probes found.
+    pub probes: bool,
 }
 
 impl Default for ReporterTable {
@@ -52,6 +54,7 @@ impl Default for ReporterTable {
             dkim: vec![],
             spread: Span::seconds(4 * 3600),
             success_only: true,
+            probes: false,
         }
     }
 }
@@ -124,7 +127,7 @@ impl ReporterTable {
 
     /// Who reports.
     pub fn author(&self) -> Author {
-        Author { organization: self.organization.clone(), contact: self.contact.clone() }
+        Author { organization: self.organization.clone(), contact: self.contact.clone(), probes: self.probes }
     }
 
     /// What the duty takes, keys and password read.
@@ -147,6 +150,7 @@ impl ReporterTable {
             keys,
             spread: SignedDuration::try_from(self.spread.0).unwrap_or(SignedDuration::ZERO),
             success_only: self.success_only,
+            probes: self.probes,
             // Other nodes may fill the same database; an SQLite file is this machine's own.
             alone: store_url.starts_with("sqlite:"),
         })

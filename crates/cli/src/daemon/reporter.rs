@@ -27,6 +27,9 @@ impl Daemon {
         self.running.push(format!("reporter as {submitter}, mail by {}", options.submit));
         let reporter = Reporter::new(self.store.clone(), outside.clone(), options)
             .map_err(|e| Failure::usage(format!("[reporter]: {e}")))?;
+        if let Some(witness) = self.witness.take() {
+            reporter.tell(witness);
+        }
         duties.watch(reporter.status());
         self.reporter = Some(reporter.clone());
         let stop = self.ear.clone();

@@ -7,8 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mailward_net::Outside;
+use mailward_sending::Prober;
+use mailward_sending::collector::Door;
 use mailward_sending::policy::{self, Options, Policies};
 use mailward_sending::policyd::{Listen, Policyd};
+use mailward_sending::witness;
 
 use super::dnssec::Watch;
 use super::window::Window;
@@ -35,6 +38,7 @@ impl Daemon {
         let policyd = Policyd::bind(&listen(table), policies.clone()).await.map_err(|e| cannot_listen(&e))?;
         self.policyd = policyd.addresses().iter().filter_map(|address| address.parse().ok()).collect();
         self.window = Some(Arc::new(Window::new(policies.clone(), self.policyd.clone())));
+        self.cache = Some(policies.clone());
         self.running.push(format!("policyd on {}", policyd.addresses().join(", ")));
         duties.watch(policies.status());
         duties.watch(policyd.status());
@@ -49,6 +53,30 @@ impl Daemon {
             "policyd"
         });
         Ok(())
+    }
+
+    /// Lets the policy cache and probes of testing policies tell what they see, when `[policyd]` and
+    /// `[collector]` are there.
+    pub(super) fn start_witness(&mut self, config: &Config, outside: &Outside, door: Option<Door>) {
+        let (Some(table), Some(policies), Some(door)) = (&config.policyd, self.cache.take(), door) else {
+            return;
+        };
+        let (witness, clerk) = witness::open(outside.clone(), door);
+        policies.tell(witness.clone());
+        self.witness = Some(witness.clone());
+        let stop = self.ear.clone();
+        self.tasks.spawn(async move {
+            clerk.run(stop).await;
+            "witness"
+        });
+        if table.probe {
+            let prober = Prober::new(policies, outside.clone(), witness);
+            let stop = self.ear.clone();
+            self.tasks.spawn(async move {
+                prober.run(stop).await;
+                "prober"
+            });
+        }
     }
 
     fn start_dnssec(&mut self, config: &Config, outside: &Outside, duties: &mut Duties) {
@@ -73,6 +101,7 @@ fn options(config: &Config, table: &PolicydTable) -> Options {
         max_memory: table.max_memory.0,
         // Other nodes may fill the same database; an SQLite file is this machine's own.
         shared: !config.store.url().starts_with("sqlite:"),
+        ..Options::default()
     }
 }
 

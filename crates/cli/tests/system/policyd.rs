@@ -431,5 +431,17 @@ fn what_another_daemon_knows_is_taken_over() {
     let answering = start(world, socket);
     assert_eq!(answering.told("strict.test"), STRICT);
     assert_eq!(answering.told("plain.test"), "OK secure match=mx1.strict.test servername=hostname");
+    // A daemon that runs sees an import as well, also of a domain of which it knows better.
+    for domain in ["asked.test", "unasked.test"] {
+        answering.world.zone(domain, Security::Unsigned).unwrap();
+        answering.world.set(domain, "MX", &["10 mx1.strict.test."]).unwrap();
+    }
+    assert_eq!(answering.told("asked.test"), "NOTFOUND ");
+    let later = "asked.test    secure match=mx1.strict.test servername=hostname\n\
+                 unasked.test  secure match=mx1.strict.test servername=hostname\n";
+    std::fs::write(answering.world.directory.join("later.txt"), later).unwrap();
+    answering.run(&["policyd", "import", "later.txt"]).exits(0);
+    wait::until("the import is seen", 20, || answering.told("asked.test") == STRICT);
+    assert_eq!(answering.told("unasked.test"), STRICT);
     answering.end();
 }

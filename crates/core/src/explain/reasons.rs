@@ -233,6 +233,30 @@ pub(super) static TEXTS: &[Text] = &[
         reference: "RFC 8461 3.3",
     },
     Text {
+        names: &["record-lookup"],
+        title: "The MTA-STS record could not be looked up",
+        meaning: "The name servers gave no answer for the TXT record at _mta-sts.<domain>, so nobody can say whether a policy is announced. Senders that know a policy go on with it; others deliver without one.",
+        fault: "Whoever runs the name servers of the domain, or the way to them.",
+        mend: &[
+            "Ask each name server of the domain: dig TXT _mta-sts.<domain> @SERVER",
+            "Mend the ones that do not answer, or answer SERVFAIL.",
+        ],
+        stands_for: Some("sts-policy-fetch-error"),
+        reference: "RFC 8461 3.1",
+    },
+    Text {
+        names: &["bogus-mx", "bogus-address", "bogus-tlsa"],
+        title: "DNSSEC proves the answer false",
+        meaning: "The zone is signed, and the answer for the MX set, the address or the TLSA records of a mail server does not verify: a signature ran out or does not match its key. A sender that validates must not use such an answer, so it leaves the host out; where that holds for all of them, mail waits.",
+        fault: "Whoever signs the DNS zone, or somebody who tampers with its answers.",
+        mend: &[
+            "See what is wrong: delv MX <domain>, or delv TLSA _25._tcp.<mail server>",
+            "Sign the zone again, and compare the DS record at the parent with its keys.",
+        ],
+        stands_for: Some("dnssec-invalid"),
+        reference: "RFC 8460 4.3.2.1",
+    },
+    Text {
         names: &["connect"],
         title: "The policy host takes no connection",
         meaning: "mta-sts.<domain> has an address, and nothing there accepts a connection on port 443. Senders without a cached policy deliver unprotected.",

@@ -79,6 +79,10 @@ fn every_reason_code_of_ours_is_known() {
     let words = [
         "sts-mx-mismatch",
         "plaintext-after-starttls",
+        "record-lookup",
+        "bogus-mx",
+        "bogus-address",
+        "bogus-tlsa",
         "tlsa-unusable",
         "tlsa-no-match",
         "tls-eof",

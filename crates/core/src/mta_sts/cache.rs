@@ -147,6 +147,16 @@ impl NoPolicy {
         }
     }
 
+    /// Our failure-reason-code beside [`Self::result_type`] (conformance: grammar §6).
+    pub fn reason_code(&self) -> Option<String> {
+        match self {
+            Self::FetchFailed(cause) => Some(cause.reason_code()),
+            Self::PolicyInvalid(why) => Some(why.to_string()),
+            Self::DnsUnavailable(_) => Some("record-lookup".to_owned()),
+            Self::NoRecord | Self::RecordInvalid(_) | Self::BackOff | Self::ModeNone => None,
+        }
+    }
+
     /// In words, as the reason of "this domain has no MTA-STS policy".
     pub fn sentence(&self) -> String {
         match self {

@@ -88,8 +88,7 @@ pub fn add_report_attributes<'a>(
     answer.extend_from_slice(b" policy_type=sts policy_domain=");
     answer.extend_from_slice(domain.as_bytes());
     let lines_from = answer.len();
-    let lines = body.split(|b| matches!(b, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
-    for line in lines.filter(|line| is_plain(line)) {
+    for line in report_lines(body) {
         answer.extend_from_slice(b" { policy_string = ");
         answer.extend_from_slice(line);
         answer.extend_from_slice(b" }");
@@ -103,6 +102,12 @@ pub fn add_report_attributes<'a>(
     if answer.len() > LIMIT {
         answer.drain(lines_from..lines_to);
     }
+}
+
+/// The lines of a policy that Postfix is told for its reports: those that it reads as one value.
+pub fn report_lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = body.split(|b| matches!(b, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
+    lines.filter(|line| is_plain(line))
 }
 
 /// Whether Postfix reads the line as one value: printable ASCII without braces, and not empty.

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::datagram::{SessionFailure, SessionPolicy};
 use super::report::{AppliedPolicy, DateRange, FailureDetails, PolicyResult, Report, Summary};
+use super::seen::probe;
 use crate::PolicyDomain;
 
 /// What tells two policies or two kinds of failure apart: the first half of a SHA-256.
@@ -106,6 +107,8 @@ pub struct Reporter {
     pub organization: String,
     /// A mail address.
     pub contact: String,
+    /// Whether reports tell of what our own probes found, beside the sessions.
+    pub probes: bool,
 }
 
 /// What stands in the place of a report-id until there is one.
@@ -126,6 +129,20 @@ impl Tally {
     /// The report as it would be made now, for people to look at before it is. It has no report-id yet.
     pub fn preview(&self, reporter: &Reporter) -> Report {
         self.report(reporter, NO_REPORT_ID)
+    }
+
+    /// Adds what probes found, beside the sessions: marked, with a count of 0, for no session failed.
+    pub fn tell_of_probes(&mut self, probes: Self) {
+        for PolicyTally { policy, failures, .. } in probes.policies {
+            let found = failures.into_iter().map(|(kind, _)| (probe::marked(kind), 0));
+            match self.policies.iter_mut().find(|known| known.policy == policy) {
+                Some(known) => known.failures.extend(found),
+                None => {
+                    let failures = found.collect();
+                    self.policies.push(PolicyTally { policy, successful: 0, failed: 0, failures });
+                }
+            }
+        }
     }
 
     /// Whether any session failed, or failures were told beside a success.
@@ -221,7 +238,22 @@ mod tests {
 
     #[test]
     fn a_tally_becomes_a_report_without_a_fault() {
-        let tally = Tally {
+        let other = policy(&["version: STSv1", "mode: testing"], &["*.b.example"]);
+        let found = |policy| PolicyTally {
+            policy,
+            successful: 0,
+            failed: 0,
+            failures: vec![(failure(None, None), 4), (failure(None, Some("expired")), 1)],
+        };
+        let probes = Tally {
+            day: "2028-02-29".parse().unwrap(),
+            domain: PolicyDomain::parse("a.example").unwrap(),
+            policies: vec![
+                found(policy(&["version: STSv1", "mode: testing"], &["*.a.example"])),
+                found(other),
+            ],
+        };
+        let mut tally = Tally {
             day: "2028-02-29".parse().unwrap(),
             domain: PolicyDomain::parse("a.example").unwrap(),
             policies: vec![PolicyTally {
@@ -231,7 +263,20 @@ mod tests {
                 failures: vec![(failure(Some("mx"), None), 2), (failure(None, Some("x")), 1)],
             }],
         };
-        let reporter = Reporter { organization: "Sender".into(), contact: "tls@sender.example".into() };
+        tally.tell_of_probes(probes);
+        let told = |at: usize| {
+            let policy: &PolicyTally = &tally.policies[at];
+            let reason = |kind: &SessionFailure| kind.failure_reason_code.clone().unwrap_or_default();
+            let details: Vec<_> = policy.failures.iter().map(|(kind, n)| (reason(kind), *n)).collect();
+            ((policy.successful, policy.failed), details)
+        };
+        let detail = |reason: &str, count| (reason.to_owned(), count);
+        let probed = [detail("probe", 0), detail("probe: expired", 0)];
+        let seen = [detail("", 2), detail("x", 1)];
+        assert_eq!(told(0), ((7, 3), [seen, probed.clone()].concat()));
+        assert_eq!(told(1), ((0, 0), probed.to_vec()));
+        let reporter =
+            Reporter { organization: "Sender".into(), contact: "tls@sender.example".into(), probes: false };
         let report = tally.report(&reporter, "20280229.a.example.1@sender.example");
         let text = serde_json::to_string_pretty(&report).unwrap();
         assert!(text.contains(r#""start-datetime": "2028-02-29T00:00:00Z""#), "{text}");

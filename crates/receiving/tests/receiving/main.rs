@@ -13,3 +13,4 @@ mod maildir;
 mod monitor;
 mod policy_host;
 mod posts;
+mod retention;

@@ -35,7 +35,7 @@ impl Counter {
         while let Ok(work) = self.work.recv() {
             match &work {
                 Work::Datagrams(batch) => self.count(batch),
-                Work::Ours(session, day) => self.pending.add(*day, TallySource::Mailward, session, 1),
+                Work::Ours(own, day) => self.pending.add_own(*day, own),
                 Work::Look => {}
                 Work::End => break,
             }

@@ -7,15 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mailward_core::Clock;
-use mailward_core::tlsrpt::datagram::Datagram;
 use tokio::sync::oneshot;
 
+use super::Own;
 use super::pending::Pending;
 
 /// Bytes that may wait to be counted.
 const LIMIT: usize = 64 << 20;
-/// What a session of our own is taken to weigh.
-const OURS: usize = 1024;
+/// What we saw ourselves is taken to weigh so much: a policy in it may be long, and few are.
+const OURS: usize = 4096;
 
 /// Datagrams as they were read, one after the other, all on one day.
 pub(super) struct Batch {
@@ -58,7 +58,7 @@ pub(super) enum Work {
     /// Count these.
     Datagrams(Batch),
     /// Count what we saw ourselves.
-    Ours(Box<Datagram>, Date),
+    Ours(Box<Own>, Date),
     /// Look whether somebody asks for what was counted.
     Look,
     /// That was all.
@@ -83,11 +83,11 @@ impl Handover {
         self.weigh(batch.weight()) && self.work.send(Work::Datagrams(batch)).is_ok()
     }
 
-    /// Hands over a session of our own; when too much waits, it is lost.
-    pub(super) fn ours(&self, session: Datagram, day: Date) {
+    /// Hands over what we saw ourselves; when too much waits, it is lost.
+    pub(super) fn ours(&self, own: Own, day: Date) {
         if self.weigh(OURS) {
             // Nobody listens any more when we are about to end.
-            let _ = self.work.send(Work::Ours(Box::new(session), day));
+            let _ = self.work.send(Work::Ours(Box::new(own), day));
         }
     }
 

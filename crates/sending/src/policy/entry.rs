@@ -447,7 +447,7 @@ fn nearly(from: u32, until: u32) -> u32 {
 
 /// A number below `below` that is always the same for a domain, so that those which were fetched together
 /// are not looked after together.
-fn spread(domain: &str, below: u32) -> u32 {
+pub(super) fn spread(domain: &str, below: u32) -> u32 {
     let hash =
         domain.bytes().fold(0xcbf2_9ce4_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
     if below == 0 { 0 } else { (hash >> 4) % below }

@@ -17,7 +17,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mailward_core::delivery::{DeliveryPolicy, NextHopFacts, Override};
 use mailward_core::dns::DnsError;
-use tokio::time::{Instant, timeout};
+use mailward_core::mta_sts::cache::NoPolicy;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::entry::{Entry, Key, seconds};
 use super::flights::{Boarding, Flight};
@@ -31,8 +32,8 @@ pub(super) use words::told_by_dns;
 const EARLY: Duration = Duration::from_secs(1);
 /// When they are served in any case; Postfix is answered within five seconds.
 const LATE: Duration = Duration::from_millis(4500);
-/// How long anybody waits for a lookup, whatever became of it.
-const PATIENCE: Duration = Duration::from_millis(4800);
+/// How long anybody waits for lookups, whatever became of them.
+pub(super) const PATIENCE: Duration = Duration::from_millis(4800);
 /// How long a lookup may take in all: the wait for a turn, twenty seconds of fetch, the DNS around it.
 const LONGEST: Duration = Duration::from_secs(75);
 /// Facts older than this are asked for again before a decision that lasts.
@@ -63,7 +64,7 @@ pub(super) struct Landed {
 
 impl Policies {
     /// Looks, or joins who looks, and waits for what can be told; `None` when there is no room or no time.
-    pub(super) async fn look(&self, key: &Key, purpose: Purpose) -> Option<Arc<Landed>> {
+    pub(super) async fn look(&self, key: &Key, purpose: Purpose, until: Instant) -> Option<Arc<Landed>> {
         let mut receiver = match self.inner.flights.board(key) {
             Boarding::Joined(receiver) => receiver,
             Boarding::Begins(flight, receiver) => {
@@ -75,7 +76,7 @@ impl Policies {
                 return None;
             }
         };
-        let told = timeout(PATIENCE, receiver.wait_for(Option::is_some)).await;
+        let told = timeout_at(until, receiver.wait_for(Option::is_some)).await;
         let landed = told.ok().and_then(Result::ok).and_then(|landed| landed.clone());
         if landed.is_none() {
             self.inner.meters.late.increment(1);
@@ -113,6 +114,8 @@ struct Look<'a> {
     /// What is known.
     entry: Entry,
     over: Option<Override>,
+    /// What stands in the way of a newer policy, or of any.
+    trouble: Option<NoPolicy>,
     /// What is asked.
     need_dns: bool,
     need_record: bool,
@@ -146,7 +149,7 @@ impl<'a> Look<'a> {
                 || fetch_due
                 || holds_mail);
         let over = inner.overrides.of(&flight.key.domain, now).map(|row| row.over);
-        Self { inner, flight, purpose, begun, entry, over, need_dns, need_record }
+        Self { inner, flight, purpose, begun, entry, over, trouble: None, need_dns, need_record }
     }
 
     async fn run(mut self) {
@@ -179,6 +182,9 @@ impl<'a> Look<'a> {
                 Some(self.decide_for_good(facts, outcome, &mut trace).await)
             }
         };
+        if self.purpose != Purpose::Explain {
+            self.inner.testify(&self.entry, self.trouble.as_ref(), facts.as_ref(), decided.as_ref());
+        }
         self.land(&before, decided, trace);
     }
 }

@@ -15,6 +15,8 @@ pub struct Options {
     pub on_dns_failure: OnDnsFailure,
     /// Bytes that all entries may take, about.
     pub max_memory: u64,
+    /// In how long the timer goes through everything once, to see what is due for a refresh.
+    pub round: Duration,
     /// Whether other nodes write to the same store: what is not in memory may be there.
     pub shared: bool,
 }
@@ -26,6 +28,7 @@ impl Default for Options {
             first_contact: FirstContact::Wait,
             on_dns_failure: OnDnsFailure::LastKnown,
             max_memory: 512 * 1024 * 1024,
+            round: Duration::from_secs(20),
             shared: false,
         }
     }

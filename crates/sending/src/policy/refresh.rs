@@ -1,7 +1,7 @@
 //! Looks after what nobody asked for just now: each policy is fetched daily while its domain was used in
 //! the last thirty days, so that it never runs out because a weekend was quiet (RFC 8461 §3.3, §10.2).
 //!
-//! One part of the table after the other is gone through, all of them in twenty seconds; what is due is
+//! One part of the table after the other is gone through, all of them in one round; what is due is
 //! looked up a few at a time. A policy that cannot be refreshed stays, and is tried again after five
 //! minutes, and less and less often up to an hour.
 
@@ -20,8 +20,6 @@ use super::packed::{Packed, at};
 use super::table::SHARDS;
 use super::{Inner, Policies};
 
-/// The whole table in this time.
-const ROUND: Duration = Duration::from_secs(20);
 /// Lookups at once.
 const AT_ONCE: usize = 16;
 /// What was not used for so long is not looked after, and then forgotten.
@@ -36,7 +34,7 @@ const FORGET_FIRST: Duration = Duration::from_secs(600);
 impl Policies {
     /// Refreshes until told to stop.
     pub(super) async fn refresh(&self, mut stop: Stop) {
-        let mut turns = interval(ROUND / SHARDS as u32);
+        let mut turns = interval(self.inner.options.round / SHARDS as u32);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut looks = JoinSet::new();
         for shard in (0..SHARDS).cycle() {
@@ -47,18 +45,23 @@ impl Policies {
             if shard % 16 == 0 {
                 self.inner.show_sizes();
             }
-            for key in self.inner.due_in(shard) {
-                while looks.len() >= AT_ONCE {
-                    tokio::select! {
-                        () = stop.requested() => return,
-                        _ = looks.join_next() => {}
-                    }
-                }
-                if let Boarding::Begins(flight, _) = self.inner.flights.board(&key) {
-                    looks.spawn(carry_out(self.inner.clone(), flight, Purpose::Refresh));
-                }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = self.begin_due(shard, &mut looks) => {}
             }
             while looks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Begins to look up what of a part is due, a few at a time.
+    async fn begin_due(&self, shard: usize, looks: &mut JoinSet<()>) {
+        for key in self.inner.due_in(shard) {
+            while looks.len() >= AT_ONCE {
+                looks.join_next().await;
+            }
+            if let Boarding::Begins(flight, _) = self.inner.flights.board(&key) {
+                looks.spawn(carry_out(self.inner.clone(), flight, Purpose::Refresh));
+            }
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Walked {
     pub(super) held: Option<Held>,
     /// Why looking fails, if it does.
     pub(super) failure: Option<RefreshFailure>,
+    /// The same for reports: what this attempt met.
+    pub(super) trouble: Option<NoPolicy>,
     /// What holds for this delivery; a policy with max_age 0 holds here and nowhere else.
     pub(super) outcome: Result<StsPolicy, NoPolicy>,
     /// When the record was looked at, if it was.
@@ -160,7 +162,7 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
     {
         trace.push(format!("{}; the policy of {} still holds", reason.sentence(), held.cached.fetched_at));
     }
-    let failure = match trouble {
+    let failure = match trouble.clone() {
         None => None,
         // No new attempt was made.
         Some(NoPolicy::BackOff) => start.failure,
@@ -192,6 +194,7 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
     Walked {
         held,
         failure,
+        trouble,
         outcome: last.map_or(outcome, Ok),
         stands_in,
         record_seen: seen.is_some().then(|| seconds(now)),

@@ -14,9 +14,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::policy::Policies;
 
-/// A connection on which nothing happens is closed. Postfix closes after 100 seconds at most, and should
-/// be the first.
-const IDLE: Duration = Duration::from_secs(150);
 /// How long a client may take to read its answers.
 const SEND: Duration = Duration::from_secs(30);
 /// Room for requests at first; grown for a longer one.
@@ -39,6 +36,8 @@ pub(super) enum End {
 pub(super) struct Connection<S> {
     stream: S,
     policies: Policies,
+    /// A connection on which nothing happens for so long is closed.
+    idle: Duration,
     /// Bytes read and not understood yet: `requests[from..]`.
     requests: Vec<u8>,
     from: usize,
@@ -49,14 +48,15 @@ pub(super) struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, policies: Policies) -> Self {
+    pub(super) fn new(stream: S, policies: Policies, idle: Duration) -> Self {
         let (requests, answers, scratch) = (Vec::with_capacity(ROOM), Vec::new(), Vec::new());
-        Self { stream, policies, requests, from: 0, answers, scratch }
+        Self { stream, policies, idle, requests, from: 0, answers, scratch }
     }
 
     /// Serves it to its end.
     pub(super) async fn serve(mut self, mut stop: Stop) -> End {
-        let idle = sleep_until(Instant::now() + IDLE);
+        let limit = self.idle;
+        let idle = sleep_until(Instant::now() + limit);
         let stopped = stop.requested();
         tokio::pin!(idle, stopped);
         let mut last = Instant::now();
@@ -67,10 +67,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 () = &mut stopped => return End::Closed,
                 () = &mut idle => {
                     // The timer is moved when it rings, not at each question.
-                    if last.elapsed() >= IDLE {
+                    if last.elapsed() >= limit {
                         return End::Closed;
                     }
-                    idle.as_mut().reset(last + IDLE);
+                    idle.as_mut().reset(last + limit);
                     continue;
                 }
             };

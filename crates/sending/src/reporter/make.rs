@@ -13,8 +13,8 @@ use mailward_store::outgoing::{Made, NewOutgoing, NewTarget};
 use metrics::counter;
 
 use super::Reporter;
-use super::look::{Wanted, wanted};
 use super::target::host_and_lane;
+use crate::wanted::{Wanted, wanted};
 
 /// Domains at a time: what is in memory at once, and what one transaction keeps.
 const PAGE: u32 = 200;
@@ -94,9 +94,12 @@ impl Reporter {
         domain: PolicyDomain,
         wanted: Wanted,
     ) -> Result<Option<NewOutgoing>, StoreError> {
-        // Nothing left of it: another node took it, or it was dropped.
-        let Some(tally) = self.inner.store.tally(day, &domain).await? else { return Ok(None) };
-        let (successful, failed) = most_sessions(&tally);
+        let tally = self.inner.store.tally_told(day, &domain, &self.inner.author()).await?;
+        if tally.is_none() && self.inner.store.tally_record(day, &domain).await?.is_none() {
+            // Nothing left of it: another node took it, or it was dropped.
+            return Ok(None);
+        }
+        let (successful, failed) = tally.as_ref().map_or((0, 0), most_sessions);
         let mut new = NewOutgoing {
             day,
             report_id: self.inner.report_id(day, &domain),
@@ -108,16 +111,20 @@ impl Reporter {
             gzip: Vec::new(),
             targets: Vec::new(),
         };
-        match wanted {
-            Wanted::Nothing(why) => (new.made, new.detail) = (Made::NoRecord, why),
-            Wanted::At(_) if !self.inner.options.success_only && !tally.has_failures() => {
+        match (wanted, tally) {
+            (Wanted::Nothing(why), _) => (new.made, new.detail) = (Made::NoRecord, why),
+            (_, None) => {
+                let why = "there was no session, only probes of our own";
+                (new.made, new.detail) = (Made::NothingFailed, why.to_owned());
+            }
+            (Wanted::At(_), Some(tally)) if !self.inner.options.success_only && !tally.has_failures() => {
                 let why = "nothing failed, and reports of successes alone are switched off";
                 (new.made, new.detail) = (Made::NothingFailed, why.to_owned());
             }
-            Wanted::At(uris) => {
+            (Wanted::At(record), Some(tally)) => {
                 new.gzip = write::gzip(&tally.report(&self.inner.author(), &new.report_id));
                 let first_try = outgoing::first_try(day, &new.domain, self.inner.options.spread);
-                new.targets = uris.iter().map(|uri| target(uri, first_try)).collect();
+                new.targets = record.rua.iter().map(|uri| target(uri, first_try)).collect();
             }
         }
         Ok(Some(new))

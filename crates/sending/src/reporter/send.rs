@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
+use mailward_core::PolicyDomain;
 use mailward_core::tlsrpt::outgoing::{Answer, TargetState, next_try};
 use mailward_core::tlsrpt::{ReportUri, write};
 use mailward_duty::Stop;
@@ -120,6 +121,11 @@ impl Reporter {
                 let to = with_a_labels(&mailbox);
                 match self.mail(report, &to) {
                     Ok(mail) => {
+                        if let (Some(witness), Ok(domain)) =
+                            (inner.witness.get(), PolicyDomain::parse(&target.host))
+                        {
+                            witness.report_mail(&domain);
+                        }
                         let login = inner.options.login.as_ref();
                         submit(&inner.outside, &inner.options.submit, login, &to, &mail).await
                     }

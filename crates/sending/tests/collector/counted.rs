@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use mailward_core::PolicyDomain;
 use mailward_core::tlsrpt::datagram::parse;
+use mailward_core::tlsrpt::seen::Seen;
+use mailward_sending::collector::Own;
 use mailward_store::tallies::{KINDS_A_DAY, TallySource};
 
-use crate::house::{DAY, Hand, House, NEXT, failure, stored, stored_from, success, tell, until};
+use crate::house::{DAY, Hand, House, NEXT, failure, stored, success, tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_datagrams_end_nothing() {
@@ -119,11 +121,34 @@ async fn what_we_see_ourselves_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::open(folder.path()).await;
     house.server().send(&failure("d.test", "mx")).unwrap();
-    house.door.count(parse(&failure("d.test", "mx")).unwrap());
-    house.door.count(parse(&failure("d.test", "mx")).unwrap());
+    // The same policy and failure as told by the mail server: a failed session twice, a detail alone once.
+    for (source, session_failed) in [
+        (TallySource::Mailward, true),
+        (TallySource::Mailward, true),
+        (TallySource::Mailward, false),
+        (TallySource::Probe, false),
+    ] {
+        let told = parse(&failure("d.test", "mx")).unwrap();
+        let seen = told.policies.into_iter().map(|session| Seen {
+            policy: session.policy,
+            session_failed,
+            failures: session.failures,
+        });
+        let (domain, record, seen) = (told.domain, told.record, seen.collect());
+        house.door.count(Own { domain, record, source, seen });
+    }
     house.until(DAY, "d.test", 3).await;
-    for (source, sessions) in [(TallySource::MailServer, 1), (TallySource::Mailward, 2)] {
-        assert_eq!(stored_from(&house.store, DAY, "d.test", Some(source)).await, sessions, "{source:?}");
+    let domain = PolicyDomain::parse("d.test").unwrap();
+    for (source, sessions, failures) in [
+        (Some(TallySource::MailServer), 1, 1),
+        (Some(TallySource::Mailward), 2, 3),
+        (Some(TallySource::Probe), 0, 1),
+        (None, 3, 4),
+    ] {
+        let tally = house.store.tally_from(DAY, &domain, source).await.unwrap().unwrap();
+        let [policy] = &tally.policies[..] else { panic!("{source:?}: {:?}", tally.policies) };
+        let sum: u64 = policy.failures.iter().map(|(_, count)| count).sum();
+        assert_eq!((policy.successful, policy.failed, sum), (0, sessions, failures), "{source:?}");
     }
     house.close().await;
 }
@@ -164,4 +189,23 @@ async fn counting_goes_on_while_the_store_fails() {
     let began = tokio::time::Instant::now();
     house.close().await;
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_tallies_go_when_the_collector_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::at(folder.path(), Hand::at("2028-02-29T12:00:00Z")).await;
+    house.server().send(&success("d.test")).unwrap();
+    house.until(DAY, "d.test", 1).await;
+    house.close().await;
+    // Thirty days later it is still there, a day more and it is not.
+    let house = House::at(folder.path(), Hand::at("2028-03-30T12:00:00Z")).await;
+    house.server().send(&success("d.test")).unwrap();
+    house.until("2028-03-30".parse().unwrap(), "d.test", 1).await;
+    assert_eq!(stored(&house.store, DAY, "d.test").await, 1);
+    house.close().await;
+    let house = House::at(folder.path(), Hand::at("2028-03-31T00:00:01Z")).await;
+    until("the day is dropped", async || stored(&house.store, DAY, "d.test").await == 0).await;
+    assert_eq!(stored(&house.store, "2028-03-30".parse().unwrap(), "d.test").await, 1);
+    house.close().await;
 }

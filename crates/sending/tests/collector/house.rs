@@ -11,7 +11,6 @@ use mailward_core::{Clock, PolicyDomain};
 use mailward_duty::{Status, StopSignal};
 use mailward_sending::collector::{Collector, Door, Options};
 use mailward_store::Store;
-use mailward_store::tallies::TallySource;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -117,12 +116,8 @@ pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 
 /// Sessions of a domain, whatever came of them.
 pub async fn stored(store: &Store, day: Date, name: &str) -> u64 {
-    stored_from(store, day, name, None).await
-}
-
-pub async fn stored_from(store: &Store, day: Date, name: &str, source: Option<TallySource>) -> u64 {
     let domain = PolicyDomain::parse(name).unwrap();
-    let tally = store.tally_from(day, &domain, source).await.unwrap();
+    let tally = store.tally(day, &domain).await.unwrap();
     tally.map_or(0, |tally| tally.policies.iter().map(|p| p.successful + p.failed).sum())
 }
 

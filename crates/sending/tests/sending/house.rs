@@ -23,6 +23,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+/// A round of the timer that no test has to wait for.
+pub const SOON: Duration = Duration::from_millis(256);
+
 /// What everything goes through.
 pub struct House {
     pub world: World,
@@ -95,7 +98,12 @@ impl House {
 
 impl Node {
     pub async fn start(world: &World, store: &Store, options: Options) -> Self {
-        let policies = Policies::new(store.clone(), outside(world), options);
+        Self::through(outside(world), store, options).await
+    }
+
+    /// With a way out of its own.
+    pub async fn through(outside: Outside, store: &Store, options: Options) -> Self {
+        let policies = Policies::new(store.clone(), outside, options);
         let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
         let policyd = Policyd::bind(&listen, policies.clone()).await.unwrap();
         let address = policyd.addresses()[0].parse().unwrap();
@@ -184,11 +192,12 @@ pub fn sqlite(directory: &TempDir) -> String {
 
 /// The way out into a world; nothing of it takes longer than half a second.
 pub fn outside(world: &World) -> Outside {
-    let dns = DnsOptions {
-        servers: vec![world.resolver],
-        dnssec: Dnssec::Off,
-        timeout: Duration::from_millis(500),
-    };
+    outside_by(world, world.resolver)
+}
+
+/// The same by another name server.
+pub fn outside_by(world: &World, server: SocketAddr) -> Outside {
+    let dns = DnsOptions { servers: vec![server], dnssec: Dnssec::Off, timeout: Duration::from_millis(500) };
     let options = OutsideOptions {
         helo: "sender.test".into(),
         smtp_port: world.smtp_port,

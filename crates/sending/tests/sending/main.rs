@@ -11,9 +11,12 @@ mod asked;
 mod endpoint;
 mod handed_in;
 mod hostile;
+mod hostile_crowd;
+mod hostile_hosts;
 mod house;
 #[path = "../../../store/tests/contract/postgres.rs"]
 mod postgres;
 mod remembered;
 mod reporter;
 mod sockets;
+mod witness;

@@ -114,11 +114,16 @@ fn failure() -> SessionFailure {
 
 pub fn reporter(world: &World, store: &Store, server: std::net::Ipv4Addr, private: bool) -> Reporter {
     let mut out: Outside = outside(world);
-    let mut options = (*out.options).clone();
-    options.allow_private_addresses = private;
-    out.options = Arc::new(options);
+    let mut way = (*out.options).clone();
+    way.allow_private_addresses = private;
+    out.options = Arc::new(way);
+    Reporter::new(store.clone(), out, options(world, server)).unwrap()
+}
+
+/// A reporter that hands its mail to this server.
+pub fn options(world: &World, server: std::net::Ipv4Addr) -> ReporterOptions {
     let key = SigningKey::from_pem(KEY.as_bytes(), &"sender.test".parse().unwrap(), "tlsrpt").unwrap();
-    let options = ReporterOptions {
+    ReporterOptions {
         organization: "Größe, \"Inc\"".into(),
         contact: "tls@sender.test".into(),
         from: "noreply@sender.test".into(),
@@ -127,9 +132,9 @@ pub fn reporter(world: &World, store: &Store, server: std::net::Ipv4Addr, privat
         keys: vec![Arc::new(key)],
         spread: SignedDuration::ZERO,
         success_only: false,
+        probes: false,
         alone: false,
-    };
-    Reporter::new(store.clone(), out, options).unwrap()
+    }
 }
 
 #[tokio::test]

@@ -86,6 +86,28 @@ async fn idle_connections_pause_accepting() {
     running.abort();
 }
 
+/// Postfix is silent for a hundred seconds at most; the limit is 150, and a shorter one here.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_is_let_go_and_who_asks_is_not() {
+    const IDLE: Duration = Duration::from_secs(1);
+    let house = House::start().await;
+    let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
+    let policyd = Policyd::bind(&listen, house.node.policies.clone()).await.unwrap().with_idle(IDLE);
+    let address = policyd.addresses()[0].parse().unwrap();
+    let running = tokio::spawn(policyd.run(house.node.stop.clone()));
+    let mut client = Client::connect(address).await;
+    let begun = Instant::now();
+    let mut last = begun;
+    while begun.elapsed() < 2 * IDLE {
+        last = Instant::now();
+        assert!(client.ask("nonsense").await.starts_with("PERM "));
+    }
+    let closed = timeout(20 * IDLE, client.read()).await;
+    assert_eq!(closed.expect("closed"), None);
+    assert!(last.elapsed() >= IDLE, "{:?}", last.elapsed());
+    running.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_file_left_behind_is_replaced_and_a_used_one_is_not() {
     let house = House::start().await;

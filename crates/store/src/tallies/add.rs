@@ -184,8 +184,10 @@ impl Capped<'_> {
     ) -> Result<()> {
         let policy = self.policy(texts, digest, sum.policy)?;
         rows.tallies.entry((self.at, policy, source)).or_default().add(sum.sessions);
-        let policy_type = sum.policy.policy_type.as_str().to_owned();
-        rows.sums.entry((self.day, policy_type, source)).or_default().add(sum.sessions);
+        if source != TallySource::Probe {
+            let policy_type = sum.policy.policy_type.as_str().to_owned();
+            rows.sums.entry((self.day, policy_type, source)).or_default().add(sum.sessions);
+        }
         for (digest, (kind, sessions)) in &sum.failures {
             let kind = self.kind(texts, rows, (policy, source), digest, kind)?;
             let count = rows.failures.entry((self.at, policy, source, kind)).or_default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use mailward_core::PolicyDomain;
 use mailward_core::tlsrpt::PolicyType;
-use mailward_core::tlsrpt::tally::{PolicyTally, Tally};
+use mailward_core::tlsrpt::tally::{PolicyTally, Reporter, Tally};
 use serde::{Deserialize, Serialize};
 
 use super::{TallySource, at, day_of, domain_digest, source, source_number, texts};
@@ -92,7 +92,8 @@ impl Store {
         rows.into_iter().map(row).collect()
     }
 
-    /// What was seen of a domain on a day, by whomever; policies by type, failures by how many.
+    /// Sessions with a domain on a day, by whomever they were seen; policies by type, failures by how many.
+    /// Probes are none.
     ///
     /// # Errors
     /// As every function here.
@@ -100,7 +101,29 @@ impl Store {
         self.tally_from(day, domain, None).await
     }
 
-    /// The same as seen by one source alone.
+    /// What this reporter tells of a domain and day: sessions, and what probes found where it wants that.
+    ///
+    /// # Errors
+    /// As every function here.
+    pub async fn tally_told(
+        &self,
+        day: Date,
+        domain: &PolicyDomain,
+        reporter: &Reporter,
+    ) -> Result<Option<Tally>> {
+        let sessions = self.tally(day, domain).await?;
+        if !reporter.probes {
+            return Ok(sessions);
+        }
+        let probes = self.tally_from(day, domain, Some(TallySource::Probe)).await?;
+        let Some(probes) = probes else { return Ok(sessions) };
+        let none = || Tally { day, domain: domain.clone(), policies: Vec::new() };
+        let mut tally = sessions.unwrap_or_else(none);
+        tally.tell_of_probes(probes);
+        Ok(Some(tally))
+    }
+
+    /// The same as seen by one source alone, which may be our probes.
     ///
     /// # Errors
     /// As every function here.
@@ -111,7 +134,11 @@ impl Store {
         source: Option<TallySource>,
     ) -> Result<Option<Tally>> {
         let Some(number) = self.domain_number(domain).await? else { return Ok(None) };
-        let (first, last) = source.map_or((i64::MIN, i64::MAX), |s| (source_number(s), source_number(s)));
+        let (first, last) = match source {
+            Some(source) => (source, source),
+            None => (TallySource::MailServer, TallySource::Mailward),
+        };
+        let (first, last) = (source_number(first), source_number(last));
         let asked = values![at(day, number), first, last];
         let rows: Vec<(i64, i64, i64, i64, i64, Vec<u8>)> = self.engine.all(POLICIES, asked.clone()).await?;
         let mut policies: BTreeMap<i64, PolicyTally> = BTreeMap::new();

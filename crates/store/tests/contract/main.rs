@@ -53,6 +53,7 @@ contract! {
     reports::export_leaves_superseded_out,
     reports::quarantine_and_release,
     reports::raw_bytes_are_unchanged,
+    reports::old_items_go_and_reports_stay,
     reports::report_without_domain,
     reports::hostile_report,
     sums::revision_takes_sums_back,

@@ -190,6 +190,48 @@ pub async fn quarantine_and_release(store: Opened) {
     assert_eq!(store.quarantined(stored.item).await.unwrap(), None);
 }
 
+pub async fn old_items_go_and_reports_stay(store: Opened) {
+    hold(&store, "d.example").await;
+    // More than one piece of each, the old ones first, as they came.
+    let readable = |received: &str, n: usize| {
+        item(received, report(&format!("{received}-{n}"), "03-13", &[sts("d.example", 1, 0)]))
+    };
+    let quarantined = |received: &str, n: usize| {
+        let mut bad = readable(received, n);
+        bad.content = Content::Quarantined;
+        bad.raw.extend(b"broken");
+        bad
+    };
+    let both = |received: &'static str, count: usize| {
+        (0..count).flat_map(move |n| [readable(received, n), quarantined(received, n)])
+    };
+    let old: Vec<_> = both("03-14", 600).collect();
+    let young: Vec<_> = both("03-16", 3).collect();
+    let old = store.insert_items(&old).await.unwrap();
+    let young = store.insert_items(&young).await.unwrap();
+    let counted = sums(&store, "d.example", "03-13").await;
+    let waiting = store.quarantine(None, 2000).await.unwrap().rows.len();
+    assert_eq!(waiting, 603);
+
+    assert_eq!(store.drop_raw(at("03-15")).await.unwrap(), 600);
+    assert_eq!(store.drop_raw(at("03-15")).await.unwrap(), 0);
+    let has =
+        async |stored: &mailward_store::reports::Stored| store.raw_item(stored.item).await.unwrap().is_some();
+    assert!(!has(&old[0]).await && !has(&old[1198]).await, "the raw bytes of old reports are gone");
+    assert!(has(&old[1]).await && has(&young[0]).await && has(&young[1]).await, "all else is there");
+    assert_eq!(sums(&store, "d.example", "03-13").await, counted, "what was counted stays");
+    assert_eq!(store.reports(&ReportFilter::default(), None, 2000).await.unwrap().rows.len(), 603);
+    // The same bytes again are still the same report.
+    let again = insert(&store, readable("03-14", 5)).await;
+    assert_eq!((again.item, counts(&again)), (old[10].item, (0, 1, 0)));
+
+    assert_eq!(store.drop_quarantined(at("03-15")).await.unwrap(), 600);
+    assert_eq!(store.drop_quarantined(at("03-15")).await.unwrap(), 0);
+    assert!(!has(&old[1]).await && has(&young[1]).await);
+    let left: Vec<i64> = store.quarantine(None, 9).await.unwrap().rows.iter().map(|row| row.item).collect();
+    assert_eq!(left, [young[5].item, young[3].item, young[1].item]);
+}
+
 pub async fn raw_bytes_are_unchanged(store: Opened) {
     let big: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for (number, raw) in [big, b"From: <a@b>\r\n\0\xff".repeat(50), Vec::new()].into_iter().enumerate() {

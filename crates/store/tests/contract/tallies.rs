@@ -192,7 +192,13 @@ pub async fn days_wait_for_their_report(store: Opened) {
 
 pub async fn sources_are_told_apart(store: Opened) {
     let ours = Increment { source: TallySource::Mailward, ..failed(0, vec![(kind(1), 2)]) };
-    store.add_tallies(&[ours, failed(0, vec![(kind(1), 3)])]).await.unwrap();
+    let probe = Increment { source: TallySource::Probe, failed: 0, ..failed(0, vec![(kind(1), 7)]) };
+    store.add_tallies(&[ours, failed(0, vec![(kind(1), 3)]), probe]).await.unwrap();
+    let probes =
+        store.tally_from(day("03-13"), &domain("d.example"), Some(TallySource::Probe)).await.unwrap();
+    assert_eq!(total(&probes.unwrap().policies), (0, 0, 7), "probes are no sessions");
+    let sums = &store.tally_overview(day("03-13"), day("03-13")).await.unwrap()[0].sums;
+    assert!(sums.iter().all(|sum| sum.source != TallySource::Probe), "{sums:?}");
     for (source, count) in [(Some(TallySource::Mailward), 2), (Some(TallySource::MailServer), 3), (None, 5)] {
         let tally = store.tally_from(day("03-13"), &domain("d.example"), source).await.unwrap().unwrap();
         assert_eq!((tally.policies[0].failed, &tally.policies[0].failures), (count, &vec![(kind(1), count)]));

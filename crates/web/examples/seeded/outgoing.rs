@@ -15,7 +15,11 @@ use crate::seed::{name, now};
 
 /// Who reports.
 pub fn author() -> Reporter {
-    Reporter { organization: "Muster Post GmbH".into(), contact: "tls-rpt@muster-post.example".into() }
+    Reporter {
+        organization: "Muster Post GmbH".into(),
+        contact: "tls-rpt@muster-post.example".into(),
+        probes: false,
+    }
 }
 
 const HOSTILE: &str = "550 <script>alert(1)</script> \u{202e}gro.kcatta";

@@ -30,7 +30,7 @@ pub(super) async fn preview(
 ) -> Answer {
     let domain = sheet::name(&name)?;
     let day = asked::day("day", &part.day)?.unwrap_or_else(|| words::day(app.now()));
-    let tally = app.store.tally(day, &domain).await?;
+    let tally = app.store.tally_told(day, &domain, &pages::preview_author(&app)).await?;
     let tally = tally.ok_or_else(|| {
         Failure::NotFound(format!("Nothing is counted of {domain} on {day} (UTC) that is in no report."))
     })?;

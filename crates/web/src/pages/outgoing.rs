@@ -26,8 +26,8 @@ mod report;
 mod suppressed;
 
 pub(super) use acts::{send, suppress, unsuppress};
-pub(crate) use preview::report as preview_report;
 pub(super) use preview::show as preview;
+pub(crate) use preview::{author as preview_author, report as preview_report};
 pub(crate) use report::{attachment, read, sent};
 pub(super) use report::{raw, show as report};
 pub(super) use suppressed::show as suppressed;

@@ -177,7 +177,7 @@ async fn preview(context: &Context, store: &Store, domain: &str, day: Option<Dat
         return Err(Failure::usage("there is no [reporter] in the configuration: who would report?"));
     };
     table.check().map_err(Failure::usage)?;
-    let Some(tally) = store.tally(day, &domain).await? else {
+    let Some(tally) = store.tally_told(day, &domain, &table.author()).await? else {
         return Err(Failure::unavailable(format!("nothing was counted of {domain} on {day} (UTC)")));
     };
     let report = tally.preview(&table.author());

@@ -23,6 +23,7 @@ impl Look<'_> {
     /// Takes over what the walk found, and tells people when refreshing begins or ceases to fail.
     pub(super) fn take(&mut self, walked: &Walked) {
         let before = self.entry.failure.clone();
+        self.trouble.clone_from(&walked.trouble);
         walked.apply(&mut self.entry);
         self.inner.meters.fetch(walked.fetch);
         if walked.fetch.is_some_and(|result| result != "ok") && self.entry.held.is_some() {

@@ -79,7 +79,7 @@ pub(in crate::pages) async fn show(
     let page = match asked::domain(&asked.domain)? {
         Some(domain) => {
             let name = domain.to_unicode();
-            let tally = app.store.tally(day, &domain).await?;
+            let tally = app.store.tally_told(day, &domain, &author(&app)).await?;
             let (headline, lead) = in_words(&name, day, today, tally.as_ref());
             let frame = frame.crumb("Before it leaves", "/outgoing/preview").here(format!("{name}, {day}"));
             let frame = match &tally {
@@ -178,8 +178,13 @@ async fn one(app: &App, domain: &PolicyDomain, day: Date, tally: Option<Tally>) 
     })
 }
 
-/// The report as it would be made now. Where no reporter runs here, nobody is named.
+/// The report as it would be made now.
 pub(crate) fn report(app: &App, tally: &Tally) -> mailward_core::tlsrpt::Report {
-    let nobody = || Reporter { organization: String::new(), contact: String::new() };
-    tally.preview(&app.reporter.clone().unwrap_or_else(nobody))
+    tally.preview(&author(app))
+}
+
+/// Who reports. Where no reporter runs here, nobody is named.
+pub(crate) fn author(app: &App) -> Reporter {
+    let nobody = || Reporter { organization: String::new(), contact: String::new(), probes: false };
+    app.reporter.clone().unwrap_or_else(nobody)
 }
