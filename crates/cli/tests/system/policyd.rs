@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use mailward_lab::{Security, World};
+use mailward_lab::{Answer, Security, World};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -443,5 +443,34 @@ fn what_another_daemon_knows_is_taken_over() {
     answering.run(&["policyd", "import", "later.txt"]).exits(0);
     wait::until("the import is seen", 20, || answering.told("asked.test") == STRICT);
     assert_eq!(answering.told("unasked.test"), STRICT);
+    answering.end();
+}
+
+/// From a question of Postfix to what we would report: with a collector beside policyd.
+#[test]
+fn what_policyd_sees_is_in_the_preview_of_the_report() {
+    let (world, socket) = sending_world("");
+    let file = world.directory.join("mailward.toml");
+    let more = format!(
+        "[collector]\nsocket = \"{}\"\n[reporter]\norganization = \"Sender\"\ncontact = \"tls@sender.test\"\n",
+        world.directory.join("tlsrpt.sock").display()
+    );
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &more).unwrap();
+    world.policy_hosts.set_answer("mta-sts.strict.test", Answer::Status(500));
+    let answering = start(world, socket);
+    assert_eq!(answering.told("strict.test"), "NOTFOUND ");
+    let preview = || answering.run(&["report", "outgoing", "preview", "strict.test", "--json"]);
+    wait::until("it is tallied", 20, || preview().code == 0);
+    let report = &preview().json()["report"]["policies"];
+    let [policy] = &report.as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(policy["policy"]["policy-type"], "sts");
+    assert_eq!(
+        policy["summary"],
+        json!({"total-successful-session-count": 0, "total-failure-session-count": 1})
+    );
+    assert_eq!(
+        policy["failure-details"],
+        json!([{"result-type": "sts-policy-fetch-error", "failed-session-count": 1, "failure-reason-code": "http-500"}])
+    );
     answering.end();
 }

@@ -18,8 +18,14 @@ async fn old_bytes_go_and_what_was_read_stays() {
     let intake = intake(&world, &store);
     let arrive = async |bytes: String| {
         let bytes = bytes.into_bytes();
-        let source = Source::Import;
-        let arrival = Arrival { bytes, source, origin: "a".into(), file_name: Some("a.json".into()) };
+        let arrival = Arrival {
+            bytes,
+            source: Source::Import,
+            origin: "a".into(),
+            file_name: Some("a.json".into()),
+            media_type: None,
+            held_domain: None,
+        };
         match intake.accept(arrival).await.unwrap() {
             Outcome::Stored(receipt) => receipt.stored,
             Outcome::NotAReport(findings, _) => panic!("{findings:?}"),
@@ -41,7 +47,8 @@ async fn old_bytes_go_and_what_was_read_stays() {
         let before = state().await;
         world.clock.advance(age.checked_sub(day).unwrap());
         let clock = world.clock.clone();
-        for (step, wanted) in [(jiff::SignedDuration::ZERO, before), (day, expected)] {
+        let more = day + jiff::SignedDuration::from_secs(1);
+        for (step, wanted) in [(jiff::SignedDuration::ZERO, before), (more, expected)] {
             world.clock.advance(step);
             let (signal, stop) = StopSignal::new();
             let running = tokio::spawn(Retention::new(store.clone(), clock.clone()).run(stop));

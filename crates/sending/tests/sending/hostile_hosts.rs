@@ -107,7 +107,7 @@ async fn no_answer_of_a_policy_host_passes_for_a_policy() {
     for (kind, why) in [
         (CertificateKind::WrongName, "host-mismatch"),
         (CertificateKind::Expired, "expired"),
-        (CertificateKind::OtherCa, "unknown-issuer"),
+        (CertificateKind::OtherCa, "incomplete-chain"),
         (CertificateKind::SelfSigned, "self-signed"),
         (CertificateKind::CnOnly, "host-mismatch"),
     ] {
@@ -130,7 +130,7 @@ async fn no_answer_of_a_policy_host_passes_for_a_policy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_of_thousands_of_lines_is_answered_within_bounds() {
     let house = House::start().await;
-    for (domain, lines) in [("long.test", 500), ("longest.test", 3_000)] {
+    for (domain, lines) in [("long.test", 500), ("longest.test", 2_500)] {
         house.domain(domain);
         let many: String = (0..lines).map(|n| format!("mx: h{n}.{domain}\n")).collect();
         let body =
@@ -158,7 +158,7 @@ async fn a_name_server_that_breaks_costs_its_own_domain() {
     const NO: &str = "NOTFOUND ";
     let mut rows = Vec::new();
     for (what, expected, why) in [
-        ("record-loops", NO, "aliases loops"),
+        ("record-loops", NO, "SERVFAIL"),
         ("host-loops", NO, "(dns)"),
         ("mx-loops", "TEMP", ""),
         ("record-garbage", NO, "malformed"),

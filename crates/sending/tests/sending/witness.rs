@@ -25,11 +25,8 @@ struct Watched {
 
 impl Watched {
     async fn start() -> Self {
-        let house = House::with(policy::Options {
-            recheck: std::time::Duration::from_secs(600),
-            ..policy::Options::default()
-        })
-        .await;
+        let recheck = std::time::Duration::from_secs(600);
+        let house = House::with(policy::Options { recheck, round: SOON, ..policy::Options::default() }).await;
         let socket = house.directory.path().join("tlsrpt.sock");
         let options = Options { socket, mode: 0o600, owner: None, group: None };
         let clock = house.world.clock.clone();
