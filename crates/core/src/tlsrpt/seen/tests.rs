@@ -56,6 +56,9 @@ fn words(seen: &[Seen]) -> Vec<String> {
     seen.iter().map(one).collect()
 }
 
+/// Why; the policy held; the trouble; the DNS; what is said.
+type Row<'a> = (&'a str, Option<&'a str>, Option<NoPolicy>, &'a NextHopFacts, &'a [String]);
+
 #[test]
 fn what_a_look_says_in_a_report() {
     let domain = PolicyDomain::parse("d.example").unwrap();
@@ -67,7 +70,7 @@ fn what_a_look_says_in_a_report() {
     let one_out = facts(&["mx.d.example", "a.mx.d.example"]);
     let all_out = facts(&["mx.e.example", "mx.f.example"]);
     let mismatch = "; validation-failure (sts-mx-mismatch)";
-    let rows: &[(&str, Option<&str>, Option<NoPolicy>, &NextHopFacts, &[String])] = &[
+    let rows: &[Row<'_>] = &[
         ("all is well", Some(ENFORCE), None, &good, &[]),
         ("nothing is announced", None, Some(NoPolicy::NoRecord), &good, &[]),
         ("a record that is none", None, Some(NoPolicy::RecordInvalid(RecordError("x".into()))), &good, &[]),
