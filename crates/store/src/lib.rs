@@ -94,7 +94,7 @@ impl Store {
     /// [`StoreError::Corrupt`] with the first statement that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_statements(&self) -> Result<usize> {
-        let all: [&[Sql]; 26] = [
+        let all: [&[Sql]; 27] = [
             STATEMENTS,
             admin::STATEMENTS,
             domains::STATEMENTS,
