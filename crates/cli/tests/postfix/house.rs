@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use mailward_lab::address::Ports;
 use mailward_lab::{Answer, Behaviour, CertificateKind, Identity, Security, World, WorldOptions};
 
+use crate::clock::MovedClock;
 use crate::command::mailward;
 use crate::daemon::Daemon;
 use crate::http;
@@ -28,20 +29,37 @@ pub struct House {
     mailward: Option<Daemon>,
     pub postfix: Postfix,
     _unbound: Ended,
+    pub resolver: SocketAddr,
+    /// That of mailward, when it is another than the machine's.
+    pub clock: Option<MovedClock>,
     pub world: World,
 }
 
 impl House {
     /// Builds the world with `furnish`, then starts everything in it.
     pub fn build(release: Release, furnish: impl FnOnce(&World)) -> Self {
+        Self::build_at(release, None, |world| {
+            furnish(world);
+            String::new()
+        })
+    }
+
+    /// The same at another time, for the world and for mailward. `furnish` returns more of mailward's
+    /// configuration.
+    pub fn build_at(
+        release: Release,
+        time: Option<Timestamp>,
+        furnish: impl FnOnce(&World) -> String,
+    ) -> Self {
         let options = WorldOptions {
-            now: Timestamp::now(),
+            now: time.unwrap_or_else(Timestamp::now),
             ports: Ports::REAL,
             network: Some((77, 1)),
             ..WorldOptions::default()
         };
         let world = World::start(&options).unwrap();
-        furnish(&world);
+        let more = furnish(&world);
+        let clock = time.map(|time| MovedClock::showing(time, &world.directory));
         let resolver = SocketAddr::from((world.address(), 53));
         // unbound knows the zones that there are when it starts.
         let unbound = unbound_at(&world, resolver, SHORT_MEMORY).unwrap();
@@ -50,23 +68,31 @@ impl House {
         let duties = format!(
             "[policyd]\nlisten = [\"{policyd}\"]\nrecheck = \"1s\"\n\
              [collector]\nsocket = \"{collector}\"\nmode = \"0666\"\n\
-             [web]\nlisten = [\"{WEB}\"]\n"
+             [web]\nlisten = [\"{WEB}\"]\n{more}"
         );
         let configuration = configuration_with(&world, resolver, "trust-ad") + &duties;
         std::fs::write(world.directory.join("mailward.toml"), configuration).unwrap();
         postfix.start(resolver, &world.root_pem);
-        let mut house = Self { mailward: None, postfix, _unbound: unbound, world };
+        let mut house = Self { mailward: None, postfix, _unbound: unbound, resolver, clock, world };
         house.start_mailward();
         house
     }
 
     /// Starts `mailward serve` and waits until it answers.
     pub fn start_mailward(&mut self) {
+        self.begin_mailward();
+        wait::until("mailward answers", 20, || self.try_ask("nobody.test").is_some());
+    }
+
+    /// Starts `mailward serve` and waits until it says that it listens.
+    pub fn begin_mailward(&mut self) {
         let mut serve = mailward();
         serve.arg("serve").current_dir(&self.world.directory);
+        if let Some(clock) = &self.clock {
+            clock.preload(&mut serve);
+        }
         let mut daemon = Daemon::start(&mut serve);
         daemon.says("Postfix is answered on", 20);
-        wait::until("mailward answers", 20, || self.try_ask("nobody.test").is_some());
         self.mailward = Some(daemon);
     }
 
@@ -102,17 +128,17 @@ impl House {
     /// Waits until the collector has counted at least so many sessions, and nothing that it could not read.
     #[track_caller]
     pub fn heard_of_sessions(&self, least: usize) {
-        let count = |accepted: bool| -> f64 {
-            let page = http::get(WEB.parse().unwrap(), "/metrics", "").unwrap().body;
-            let lines = page.lines().filter_map(|line| {
-                let (result, number) = line.strip_prefix(DATAGRAMS)?.split_once("\"} ")?;
-                ((result == "accepted") == accepted).then(|| number.parse::<f64>().unwrap())
-            });
-            lines.sum()
-        };
-        let least = f64::from(u32::try_from(least).unwrap());
-        wait::until("the collector hears of the sessions", 20, || count(true) >= least);
-        assert!(count(false) == 0.0, "{}", http::get(WEB.parse().unwrap(), "/metrics", "").unwrap().body);
+        wait::until("the collector hears of the sessions", 20, || self.sessions_heard() >= least);
+    }
+
+    /// The sessions that the collector has counted. Panics when there was anything that it could not read.
+    #[track_caller]
+    pub fn sessions_heard(&self) -> usize {
+        let page = http::get(WEB.parse().unwrap(), "/metrics", "").unwrap().body;
+        let results = page.lines().filter_map(|line| line.strip_prefix(DATAGRAMS)?.split_once("\"} "));
+        let (accepted, others): (Vec<_>, Vec<_>) = results.partition(|(result, _)| *result == "accepted");
+        assert!(others.iter().all(|(_, number)| *number == "0"), "{page}");
+        accepted.iter().map(|(_, number)| number.parse::<usize>().unwrap()).sum()
     }
 
     /// What arrived for a recipient: the host that took it, and TLS with the name asked for, if any.
@@ -173,8 +199,9 @@ impl<'w> Site<'w> {
 
     /// TLSA records of a host, in words of [`Tlsa`].
     pub fn tlsa(&self, label: &str, address: Ipv4Addr, tlsa: Tlsa) {
-        let record = tlsa.record(&self.world.mx_hosts.identity(address).unwrap());
-        self.world.set(&format!("_25._tcp.{}", self.host(label)), "TLSA", &[&record]).unwrap();
+        let records = tlsa.records(self.world, &self.world.mx_hosts.identity(address).unwrap());
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        self.world.set(&format!("_25._tcp.{}", self.host(label)), "TLSA", &records).unwrap();
     }
 }
 
@@ -189,21 +216,37 @@ pub fn policy(mode: &str, domain: &str, patterns: &[&str]) -> String {
 pub enum Tlsa {
     /// `3 1 1` of its key.
     Key,
+    /// `3 0 1` of itself.
+    Certificate,
     /// `2 0 1` of its issuer.
     Issuer,
+    /// `2 1 1` of its issuer's key.
+    IssuerKey,
     /// `3 1 1` of another key.
     OtherKey,
+    /// `2 0 1` of another issuer.
+    OtherIssuer,
+    /// Two records, of which the second fits.
+    OtherKeyOrIssuer,
     /// Usage 1, which says nothing on port 25 (RFC 7672 §3.1.3).
     Unusable,
 }
 
 impl Tlsa {
-    fn record(self, identity: &Identity) -> String {
+    pub fn records(self, world: &World, identity: &Identity) -> Vec<String> {
+        let other = "ab".repeat(32);
+        let one = |text: String| vec![text];
         match self {
-            Self::Key => format!("3 1 1 {}", identity.spki_sha256()),
-            Self::Issuer => format!("2 0 1 {}", identity.certificate_sha256(1).unwrap()),
-            Self::OtherKey => format!("3 1 1 {}", "ab".repeat(32)),
-            Self::Unusable => format!("1 1 1 {}", identity.spki_sha256()),
+            Self::Key => one(format!("3 1 1 {}", identity.spki_sha256())),
+            Self::Certificate => one(format!("3 0 1 {}", identity.certificate_sha256(0).unwrap())),
+            Self::Issuer => one(format!("2 0 1 {}", identity.certificate_sha256(1).unwrap())),
+            Self::IssuerKey => one(format!("2 1 1 {}", world.ca.intermediate_spki_sha256())),
+            Self::OtherKey => one(format!("3 1 1 {other}")),
+            Self::OtherIssuer => one(format!("2 0 1 {other}")),
+            Self::OtherKeyOrIssuer => {
+                [Self::OtherKey, Self::Issuer].iter().flat_map(|tlsa| tlsa.records(world, identity)).collect()
+            }
+            Self::Unusable => one(format!("1 1 1 {}", identity.spki_sha256())),
         }
     }
 }

@@ -14,9 +14,16 @@
 
 mod cases;
 mod changes;
+mod client;
+mod clock;
+mod compile;
+mod counts;
 mod house;
+mod kills;
 mod mta;
 mod namespace;
+mod office;
+mod receiver;
 mod restart;
 
 // The ways of the other whole-world tests.
@@ -57,4 +64,6 @@ tests! {
     policies_change_with_postfix_3_10: changes::play, NEW;
     the_daemon_dies_with_postfix_3_7: restart::play, OLD;
     the_daemon_dies_with_postfix_3_10: restart::play, NEW;
+    sessions_told_by_libtlsrpt_are_counted: client::play, NEW;
+    no_report_is_lost_or_doubled_by_a_hundred_kills: kills::play, NEW;
 }

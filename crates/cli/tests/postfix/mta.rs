@@ -4,10 +4,11 @@
 //! mounted over it inside the namespace.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mailward_lab::Identity;
 use serde_json::Value;
 
 use crate::namespace::{bind, root_of};
@@ -34,6 +35,9 @@ pub enum Listen {
     /// 127.0.0.1:8461.
     Inet,
 }
+
+/// Who owns mailboxes: the user `postfix`, as `scripts/postfix` makes it.
+const OWNER: u32 = 2525;
 
 /// A running Postfix.
 pub struct Postfix {
@@ -82,7 +86,7 @@ impl Postfix {
         self.queue.join("mailward/tlsrpt.sock").display().to_string()
     }
 
-    /// Starts it with this resolver and these trusted roots.
+    /// Starts it as one that sends, with this resolver and these trusted roots.
     pub fn start(&self, resolver: SocketAddr, roots: &Path) {
         let etc = self.root.join("etc");
         let resolv = format!("nameserver {}\noptions edns0 trust-ad timeout:2 attempts:2\n", resolver.ip());
@@ -98,15 +102,11 @@ impl Postfix {
             true => "smtp_tlsrpt_enable = yes\nsmtp_tlsrpt_socket_name = mailward/tlsrpt.sock",
             false => "",
         };
+        let policies = format!("smtp_tls_policy_maps = socketmap:{endpoint}:{}", self.release.map);
         let settings = [
             reports,
-            "compatibility_level = 3.6",
-            "maillog_file = /var/log/postfix.log",
             "myhostname = out.sender.test",
-            "mydestination =",
-            "alias_maps =",
             "inet_interfaces = 127.0.0.1",
-            "inet_protocols = ipv4",
             "mynetworks = 127.0.0.0/8",
             "smtp_dns_support_level = dnssec",
             "smtp_tls_security_level = dane",
@@ -117,11 +117,45 @@ impl Postfix {
             "minimal_backoff_time = 3600s",
             "queue_run_delay = 3600s",
             "smtp_host_lookup = dns",
-            &format!("smtp_tls_policy_maps = socketmap:{endpoint}:{}", self.release.map),
+            &policies,
         ];
-        std::fs::write(etc.join("postfix/main.cf"), settings.join("\n") + "\n").unwrap();
+        self.start_with(&settings.map(str::to_owned), SocketAddr::from(([127, 0, 0, 1], 25)));
+    }
+
+    /// Starts it as one that takes mail for a domain at an address, into the maildir that is returned.
+    pub fn start_mailbox(&self, domain: &str, address: Ipv4Addr, identity: &Identity) -> PathBuf {
+        // It listens only at addresses that an interface has by name, though all of 127/8 is loopback.
+        let has = Command::new("ip").args(["address", "add", &format!("{address}/32"), "dev", "lo"]).status();
+        assert!(has.unwrap().success(), "{address}");
+        let pem = identity.key_pem() + &identity.certificate_pem();
+        std::fs::write(self.root.join("etc/postfix/server.pem"), pem).unwrap();
+        let maildir = self.root.join("var/mailboxes/reports");
+        for folder in ["tmp", "new", "cur"] {
+            std::fs::create_dir_all(maildir.join(folder)).unwrap();
+            std::os::unix::fs::chown(maildir.join(folder), Some(OWNER), Some(OWNER)).unwrap();
+        }
+        let settings = [
+            format!("myhostname = mx1.{domain}"),
+            format!("inet_interfaces = {address}"),
+            "smtpd_tls_security_level = may".to_owned(),
+            "smtpd_tls_chain_files = /etc/postfix/server.pem".to_owned(),
+            format!("virtual_mailbox_domains = {domain}"),
+            "virtual_mailbox_base = /var/mailboxes".to_owned(),
+            "virtual_mailbox_maps = static:reports/".to_owned(),
+            format!("virtual_uid_maps = static:{OWNER}"),
+            format!("virtual_gid_maps = static:{OWNER}"),
+        ];
+        self.start_with(&settings, SocketAddr::from((address, 25)));
+        maildir
+    }
+
+    fn start_with(&self, settings: &[String], at: SocketAddr) {
+        let common = "compatibility_level = 3.6\nmaillog_file = /var/log/postfix.log\nmydestination =\n\
+                      alias_maps =\ninet_protocols = ipv4\n";
+        let text = format!("{common}{}\n", settings.join("\n"));
+        std::fs::write(self.root.join("etc/postfix/main.cf"), text).unwrap();
         self.run("postfix", &["start"]);
-        wait::until("Postfix takes mail", 30, || TcpStream::connect("127.0.0.1:25").is_ok());
+        wait::until("Postfix takes mail", 30, || TcpStream::connect(at).is_ok());
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> String {
@@ -145,11 +179,21 @@ impl Postfix {
 
     /// The recipients of the mails that wait.
     pub fn waiting(&self) -> Vec<String> {
+        self.queue().into_iter().map(|(_, recipient)| recipient).collect()
+    }
+
+    /// Ids of the mails that wait, with each recipient.
+    fn queue(&self) -> Vec<(String, String)> {
         let listed = self.run("postqueue", &["-j"]);
         let mails = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
         mails
-            .flat_map(|mail| mail["recipients"].as_array().cloned().unwrap_or_default())
-            .map(|recipient| recipient["address"].as_str().unwrap().to_owned())
+            .flat_map(|mail| {
+                let recipients = mail["recipients"].as_array().cloned().unwrap_or_default();
+                recipients
+                    .into_iter()
+                    .map(move |recipient| (text(&mail["queue_id"]), text(&recipient["address"])))
+            })
             .collect()
     }
 

@@ -50,8 +50,12 @@ pub fn inside(test: &str, release: Release, play: fn(Release)) {
 
 /// Where `scripts/postfix` unpacks a release.
 pub fn root_of(release: Release) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    target.join("parts").join(format!("postfix-{}", release.version))
+    parts().join(format!("postfix-{}", release.version))
+}
+
+/// Where `make parts` puts what is not installed.
+pub fn parts() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("parts")
 }
 
 /// Mounts a directory over another, inside.
