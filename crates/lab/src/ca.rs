@@ -54,6 +54,23 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A chain that was made elsewhere, leaf first, with the key of the leaf (PKCS #8).
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn made_elsewhere(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> std::io::Result<Self> {
+        let key = KeyPair::try_from(key).map_err(std::io::Error::other)?;
+        Ok(Self::new(chain, Arc::new(key)))
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: Arc<KeyPair>) -> Self {
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let signer =
+            rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).expect("P-256 keys are supported");
+        let certified = Arc::new(CertifiedKey::new(chain.clone(), signer));
+        Self { chain, key, certified }
+    }
+
     /// The chain as PEM, leaf first.
     pub fn certificate_pem(&self) -> String {
         self.chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
@@ -171,11 +188,7 @@ impl CertificateAuthority {
         };
         let leaf = leaf.expect("a certificate of valid parameters can be signed");
         let chain: Vec<CertificateDer<'static>> = [leaf.der().clone()].into_iter().chain(issuers).collect();
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signer =
-            rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).expect("P-256 keys are supported");
-        let certified = Arc::new(CertifiedKey::new(chain.clone(), signer));
-        Identity { chain, key, certified }
+        Identity::new(chain, key)
     }
 }
 

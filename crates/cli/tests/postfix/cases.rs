@@ -2,21 +2,31 @@
 //!
 //! Nothing is ever bounced here: what cannot be delivered safely waits.
 
+mod sites;
+
 use mailward_lab::Behaviour::{Good, NoStarttls};
 use mailward_lab::CertificateKind::{self, Expired, SelfSigned, WrongName};
 use mailward_lab::Security::{Bogus, Signed, Unsigned};
-use mailward_lab::{Answer, Behaviour, Fault, Security};
+use mailward_lab::{Answer, Behaviour, Security};
 
+use self::sites::{
+    alias, alias_from_unsigned, alias_out, bogus_tlsa, both, dane, enforced, first_outside, half_dane,
+    insecure_address, ipv6_fails, lenient, never_had, one_of_two, outside, plain, star, tlsa_fails,
+    tlsa_fails_at_one, tlsa_is_alias,
+};
 use crate::house::{House, Site, Tlsa};
+use crate::mail_world::in_world;
 use crate::mta::{Release, Submission};
 
-use End::{Clear, Encrypted, Verified, Waits};
+use End::{Alias, Clear, Encrypted, Verified, Waits};
 
 /// What becomes of a mail. Hosts are labels in the recipient's domain, or whole names with a final dot.
 #[derive(Debug, Clone, Copy)]
 enum End {
     /// It arrives at this host, which proved to be the right one.
     Verified(&'static str),
+    /// The same through the host `alias` of the domain; then, by what name it was asked for in the handshake.
+    Alias(&'static str, &'static str),
     /// It arrives at this host over TLS; who that was is not known.
     Encrypted(&'static str),
     /// It arrives at this host in clear text.
@@ -34,25 +44,6 @@ struct Case {
 
 const NOT_VERIFIED: &str = "Server certificate not verified";
 const NO_TLS: &str = "TLS is required, but was not offered";
-
-/// One MX host under an enforced policy.
-fn enforced(site: &Site, behaviour: Behaviour, kind: CertificateKind) {
-    site.mx("mx1", behaviour, kind);
-    site.policy("enforce", "1", &["mx1"]);
-}
-
-/// The same with a TLSA record.
-fn both(site: &Site, kind: CertificateKind, tlsa: Tlsa) {
-    let address = site.mx("mx1", Good, kind);
-    site.tlsa("mx1", address, tlsa);
-    site.policy("enforce", "1", &["mx1"]);
-}
-
-/// One MX host with a TLSA record.
-fn dane(site: &Site, behaviour: Behaviour, kind: CertificateKind, tlsa: Tlsa) {
-    let address = site.mx("mx1", behaviour, kind);
-    site.tlsa("mx1", address, tlsa);
-}
 
 const CASES: &[Case] = &[
     // RFC 8461 §5: enforce.
@@ -95,6 +86,59 @@ const CASES: &[Case] = &[
     // RFC 7672 §2.1: what cannot be validated is an error, not an absence.
     case("bogus-zone", Bogus, |s| dane(s, Good, SelfSigned, Tlsa::Key), Waits("Name service error")),
     case("bogus-tlsa", Signed, bogus_tlsa, Waits("")),
+    case(
+        "dane-issuer-key",
+        Signed,
+        |s| dane(s, Good, CertificateKind::Good, Tlsa::IssuerKey),
+        Verified("mx1"),
+    ),
+    case(
+        "dane-other-issuer",
+        Signed,
+        |s| dane(s, Good, CertificateKind::Good, Tlsa::OtherIssuer),
+        Waits(NOT_VERIFIED),
+    ),
+    case("dane-certificate", Signed, |s| dane(s, Good, SelfSigned, Tlsa::Certificate), Verified("mx1")),
+    // RFC 7672 §3.1.1: the key is enough, whatever name is in the certificate.
+    case("dane-wrong-name", Signed, |s| dane(s, Good, WrongName, Tlsa::Key), Verified("mx1")),
+    case(
+        "dane-one-of-two-records",
+        Signed,
+        |s| dane(s, Good, CertificateKind::Good, Tlsa::OtherKeyOrIssuer),
+        Verified("mx1"),
+    ),
+    // RFC 7672 §2.2: broken TLS is no reason to do without.
+    case("dane-handshake-fails", Signed, |s| dane(s, Behaviour::Garbage, SelfSigned, Tlsa::Key), Waits("")),
+    case(
+        "dane-no-handshake",
+        Signed,
+        |s| dane(s, Behaviour::DropAtHandshake, SelfSigned, Tlsa::Key),
+        Waits(""),
+    ),
+    // RFC 7672 §2.1.1: an answer that is not had is not "none".
+    case("tlsa-servfail", Signed, |s| tlsa_fails(s, &["mx1"]), Waits("")),
+    case("tlsa-servfail-twice", Signed, |s| tlsa_fails(s, &["mx1", "mx2"]), Waits("")),
+    case("tlsa-servfail-at-one-mx", Signed, tlsa_fails_at_one, Verified("mx2")),
+    // RFC 7672 §2.2.2: under an insecure address nobody asks for TLSA records, which may be broken there.
+    case("insecure-address", Signed, insecure_address, Encrypted("mx1.hosts-of-insecure-address.test.")),
+    case("ipv6-servfail", Signed, ipv6_fails, Verified("mx1")),
+    // RFC 7672 §2.2.3: aliases. The base domain is the end of the chain, or else its beginning.
+    case("alias", Signed, |s| alias(s, "mx1", Tlsa::Key), Alias("mx1", "mx1")),
+    case("alias-mismatch", Signed, |s| alias(s, "mx1", Tlsa::OtherKey), Waits(NOT_VERIFIED)),
+    case("alias-has-tlsa", Signed, |s| alias(s, "alias", Tlsa::Key), Alias("mx1", "alias")),
+    case(
+        "alias-into-unsigned",
+        Signed,
+        |s| alias_out(s, Tlsa::Key),
+        Alias("mx1.hosts-of-alias-into-unsigned.test.", "alias"),
+    ),
+    case("alias-into-unsigned-bad", Signed, |s| alias_out(s, Tlsa::OtherKey), Waits(NOT_VERIFIED)),
+    case("alias-unsigned", Unsigned, alias_from_unsigned, Encrypted("mx1.hosts-of-alias-unsigned.test.")),
+    case("tlsa-is-alias", Signed, tlsa_is_alias, Verified("mx1")),
+    // What the operator demands, see [`DEMANDS_DANE`].
+    case("demanded-and-there", Signed, |s| dane(s, Good, SelfSigned, Tlsa::Key), Verified("mx1")),
+    case("demanded-and-absent", Signed, |s| plain(s, Good), Waits("")),
+    case("demanded-and-insecure", Unsigned, |s| dane(s, Good, SelfSigned, Tlsa::Key), Waits("")),
     // RFC 8461 §2: neither may weaken the other.
     case("both", Signed, |s| both(s, CertificateKind::Good, Tlsa::Key), Verified("mx1")),
     case("both-dane-saves", Signed, |s| both(s, SelfSigned, Tlsa::Key), Verified("mx1")),
@@ -108,56 +152,8 @@ const fn case(name: &'static str, security: Security, furnish: fn(&Site), end: E
     Case { name, security, furnish, end }
 }
 
-fn plain(site: &Site, behaviour: Behaviour) {
-    site.mx("mx1", behaviour, SelfSigned);
-}
-
-fn outside(site: &Site) {
-    site.mx("mx1", Good, CertificateKind::Good);
-    site.policy("enforce", "1", &["other"]);
-}
-
-fn first_outside(site: &Site) {
-    site.mx("mx1", Good, CertificateKind::Good);
-    site.mx("mx2", Good, CertificateKind::Good);
-    site.policy("enforce", "1", &["mx2"]);
-}
-
-fn star(site: &Site, label: &str) {
-    site.mx(label, Good, CertificateKind::Good);
-    site.policy("enforce", "1", &["*"]);
-}
-
-fn lenient(site: &Site, mode: &str, behaviour: Behaviour) {
-    site.mx("mx1", behaviour, SelfSigned);
-    site.policy(mode, "1", &["mx1"]);
-}
-
-fn never_had(site: &Site, answer: Answer) {
-    lenient(site, "enforce", Good);
-    site.world.policy_hosts.set_answer(&site.host("mta-sts"), answer);
-}
-
-/// The domain's zone is unsigned, that of its host is signed.
-fn half_dane(site: &Site, tlsa: Tlsa) {
-    let hosts = Site::new(site.world, &format!("hosts-of-{}", site.domain), Signed);
-    let address = hosts.mx("mx1", Good, SelfSigned);
-    hosts.tlsa("mx1", address, tlsa);
-    site.world.set(&site.domain, "MX", &[&format!("10 {}.", hosts.host("mx1"))]).unwrap();
-}
-
-fn bogus_tlsa(site: &Site) {
-    dane(site, Good, SelfSigned, Tlsa::Key);
-    site.world.dns.fault(&site.host("_25._tcp.mx1"), Some("TLSA"), Some(Fault::Bogus)).unwrap();
-}
-
-/// The host preferred has no TLSA record: only the policy vouches for it.
-fn one_of_two(site: &Site) {
-    site.mx("mx1", Good, CertificateKind::Good);
-    let second = site.mx("mx2", Good, CertificateKind::Good);
-    site.tlsa("mx2", second, Tlsa::Key);
-    site.policy("enforce", "1", &["mx1", "mx2"]);
-}
+/// Domains of which the operator demands DANE (`policy set --require dane`).
+const DEMANDS_DANE: [&str; 3] = ["demanded-and-there", "demanded-and-absent", "demanded-and-insecure"];
 
 /// All mails at once, then every row is looked at, and all that came out otherwise is told together.
 pub fn play(release: Release) {
@@ -166,6 +162,12 @@ pub fn play(release: Release) {
             (case.furnish)(&Site::new(world, &format!("{}.test", case.name), case.security));
         }
     });
+    for name in DEMANDS_DANE {
+        let domain = format!("{name}.test");
+        let set = ["policy", "set", &domain, "--require", "dane", "--reason", "agreed with them"];
+        in_world(&house.world, &set).exits(0);
+        house.until_told(&domain, "dane-only");
+    }
     let mut submission = Submission::open();
     for case in CASES {
         submission.mail(&recipient(case), case.name);
@@ -174,7 +176,7 @@ pub fn play(release: Release) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!house.postfix.log().contains("status=bounced"), "{}", house.postfix.log());
     if release.tells {
-        let over_tls = |case: &&Case| matches!(case.end, Verified(_) | Encrypted(_));
+        let over_tls = |case: &&Case| matches!(case.end, Verified(_) | Alias(..) | Encrypted(_));
         house.heard_of_sessions(CASES.iter().filter(over_tls).count());
     }
 }
@@ -206,6 +208,10 @@ fn look(house: &House, case: &Case) -> Result<(), String> {
         Verified(label) => {
             let at = host(label);
             attempt.status == "sent" && arrived == [(at.clone(), Some(at.clone()))] && verified(house, &at)
+        }
+        Alias(label, asked) => {
+            let (at, asked) = (host(label), host(asked));
+            attempt.status == "sent" && arrived == [(at, Some(asked))] && verified(house, &host("alias"))
         }
     };
     if right { Ok(()) } else { wrong(house, case, &format!("{attempt:?}, arrived {arrived:?}")) }

@@ -13,6 +13,7 @@
 )]
 
 mod cases;
+mod chains;
 mod changes;
 mod client;
 mod clock;
@@ -64,6 +65,8 @@ tests! {
     policies_change_with_postfix_3_10: changes::play, NEW;
     the_daemon_dies_with_postfix_3_7: restart::play, OLD;
     the_daemon_dies_with_postfix_3_10: restart::play, NEW;
+    dane_chains_of_the_vectors_with_postfix_3_7: chains::play, OLD;
+    dane_chains_of_the_vectors_with_postfix_3_10: chains::play, NEW;
     sessions_told_by_libtlsrpt_are_counted: client::play, NEW;
     no_report_is_lost_or_doubled_by_a_hundred_kills: kills::play, NEW;
 }
