@@ -226,14 +226,15 @@ impl Run {
         let midnight = hour(self.day.tomorrow().unwrap(), 0);
         let mut before = self.books();
         assert!(before.unmade >= DOMAINS, "{before:?}");
-        for life in 0.. {
+        for life in 0_u32.. {
             assert!(life < 200, "the day does not come to its end: {before:?}");
             // What could not be sent at once is tried again after minutes.
-            let minutes = 6 + 2 * life;
+            let minutes = 6 + 2 * i64::from(life);
             self.house.clock.as_ref().unwrap().show(midnight + SignedDuration::from_mins(minutes));
             self.house.begin_mailward();
-            // Reports are made in the first moments of a life.
-            self.live(if before.unmade > 0 { 60 } else { 400 });
+            // Reports are made in the first moments of a life; longer ones follow, or a slow machine would make
+            // none.
+            self.live(if before.unmade > 0 { 60 * u64::from(life + 1) } else { 400 });
             let after = self.books();
             let point = match &after {
                 Books { unmade: 1.., .. } => Point::Making,

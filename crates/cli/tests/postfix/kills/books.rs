@@ -48,7 +48,7 @@ pub fn books(directory: &Path, day: Date) -> Books {
             let tally = store.tally(day, &domain.parse().unwrap()).await.unwrap();
             let policies = tally.iter().flat_map(|tally| &tally.policies);
             let without = policies.filter(|entry| entry.policy.policy_type.as_str() == "no-policy-found");
-            fed -= without.map(|entry| entry.successful + entry.failed).sum::<u64>();
+            fed = fed.saturating_sub(without.map(|entry| entry.successful + entry.failed).sum());
         }
         let over = store.tally_domains(day.tomorrow().unwrap(), None, 100_000).await.unwrap();
         let rows = store.outgoing_reports(&OutgoingFilter::default(), None, 100_000).await.unwrap().rows;
