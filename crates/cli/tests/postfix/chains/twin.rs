@@ -25,13 +25,16 @@ struct Key {
     pkcs8: Vec<u8>,
 }
 
+/// A certificate, and the name that its twin is for.
+type Wanted = (Vec<u8>, String);
+
 /// Keys in the place of those of some certificates.
 pub struct Workshop {
     /// By the point of the original key.
     keys: HashMap<Vec<u8>, Key>,
     originals: Vec<Vec<u8>>,
-    /// By original and name: no two signatures are alike, so there is one twin only.
-    twins: RefCell<HashMap<(Vec<u8>, String), Vec<u8>>>,
+    /// No two signatures are alike, so there is one twin only.
+    twins: RefCell<HashMap<Wanted, Vec<u8>>>,
 }
 
 impl Workshop {
