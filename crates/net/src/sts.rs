@@ -57,6 +57,8 @@ pub async fn sts_policy(
         tracing::debug!(%domain, %error, "policy not fetched");
         FetchTrouble::Fetch(error.cause)
     })?;
-    let policy = StsPolicy::parse(&body).map_err(FetchTrouble::Invalid)?;
-    Ok((policy, body))
+    match StsPolicy::parse(&body) {
+        Ok(policy) => Ok((policy, body)),
+        Err(why) => Err(FetchTrouble::Invalid(why, body)),
+    }
 }

@@ -100,8 +100,8 @@ pub enum RecordTrouble {
 pub enum FetchTrouble {
     /// Not fetched.
     Fetch(FetchCause),
-    /// Fetched, and no policy.
-    Invalid(PolicyError),
+    /// Fetched, and no policy; holds what was served.
+    Invalid(PolicyError, Vec<u8>),
 }
 
 /// Why no policy applies. The same reason feeds log, metric, report and page.
@@ -213,7 +213,7 @@ pub fn step(known: Known<'_>, recheck: SignedDuration, now: Timestamp) -> Step {
             Ok(policy) => fetched_now(policy, now),
             Err(FetchTrouble::Fetch(cause)) => keep_or(live, NoPolicy::FetchFailed(cause.clone())),
             // Reading A11.
-            Err(FetchTrouble::Invalid(why)) => keep_or(live, NoPolicy::PolicyInvalid(why.clone())),
+            Err(FetchTrouble::Invalid(why, _)) => keep_or(live, NoPolicy::PolicyInvalid(why.clone())),
         };
     }
     match known.record {

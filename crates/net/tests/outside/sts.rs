@@ -84,5 +84,5 @@ async fn the_policy_with_its_body_or_why_there_is_none() {
     assert_eq!(none, Err(FetchTrouble::Fetch(FetchCause::Dns)));
     let outside = way().https(bad.address.port()).open();
     let invalid = sts_policy(&outside, &domain("d.test"), &addresses).await;
-    assert!(matches!(invalid, Err(FetchTrouble::Invalid(_))), "{invalid:?}");
+    assert!(matches!(invalid, Err(FetchTrouble::Invalid(_, _))), "{invalid:?}");
 }

@@ -116,6 +116,8 @@ struct Look<'a> {
     over: Option<Override>,
     /// What stands in the way of a newer policy, or of any.
     trouble: Option<NoPolicy>,
+    /// What was served instead of a policy.
+    no_policy: Vec<u8>,
     /// What is asked.
     need_dns: bool,
     need_record: bool,
@@ -149,7 +151,18 @@ impl<'a> Look<'a> {
                 || fetch_due
                 || holds_mail);
         let over = inner.overrides.of(&flight.key.domain, now).map(|row| row.over);
-        Self { inner, flight, purpose, begun, entry, over, trouble: None, need_dns, need_record }
+        Self {
+            inner,
+            flight,
+            purpose,
+            begun,
+            entry,
+            over,
+            trouble: None,
+            no_policy: Vec::new(),
+            need_dns,
+            need_record,
+        }
     }
 
     async fn run(mut self) {
@@ -183,7 +196,8 @@ impl<'a> Look<'a> {
             }
         };
         if self.purpose != Purpose::Explain {
-            self.inner.testify(&self.entry, self.trouble.as_ref(), facts.as_ref(), decided.as_ref());
+            let trouble = self.trouble.as_ref().map(|trouble| (trouble, self.no_policy.as_slice()));
+            self.inner.testify(&self.entry, trouble, facts.as_ref(), decided.as_ref());
         }
         self.land(&before, decided, trace);
     }

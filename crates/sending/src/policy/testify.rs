@@ -13,7 +13,7 @@ impl Inner {
     pub(super) fn testify(
         &self,
         entry: &Entry,
-        trouble: Option<&NoPolicy>,
+        trouble: Option<(&NoPolicy, &[u8])>,
         facts: Option<&NextHopFacts>,
         decided: Option<&DeliveryPolicy>,
     ) {
@@ -32,8 +32,8 @@ impl Inner {
         let seen = of_look(&Look {
             domain: &entry.key.domain,
             policy,
-            trouble,
-            no_policy: None,
+            trouble: trouble.map(|(trouble, _)| trouble),
+            no_policy: trouble.map(|(_, served)| served),
             facts,
             level: decided.map(|decided| decided.level),
         });

@@ -45,6 +45,8 @@ pub(super) struct Walked {
     pub(super) failure: Option<RefreshFailure>,
     /// The same for reports: what this attempt met.
     pub(super) trouble: Option<NoPolicy>,
+    /// What was served instead of a policy.
+    pub(super) no_policy: Vec<u8>,
     /// What holds for this delivery; a policy with max_age 0 holds here and nowhere else.
     pub(super) outcome: Result<StsPolicy, NoPolicy>,
     /// When the record was looked at, if it was.
@@ -146,13 +148,13 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
         None => None,
         Some(Ok(_)) => Some("ok"),
         Some(Err(FetchTrouble::Fetch(_))) => Some("failed"),
-        Some(Err(FetchTrouble::Invalid(_))) => Some("invalid"),
+        Some(Err(FetchTrouble::Invalid(..))) => Some("invalid"),
     };
     // What stands in the way of a newer policy, or of any.
     let trouble = match (&fetched, &outcome) {
         // Also where a live policy of mode none hides it.
         (Some(Err(FetchTrouble::Fetch(cause))), _) => Some(NoPolicy::FetchFailed(cause.clone())),
-        (Some(Err(FetchTrouble::Invalid(why))), _) => Some(NoPolicy::PolicyInvalid(why.clone())),
+        (Some(Err(FetchTrouble::Invalid(why, _))), _) => Some(NoPolicy::PolicyInvalid(why.clone())),
         (_, Ok((_, Freshness::Kept(reason)))) => Some(reason.clone()),
         (_, Ok(_)) => None,
         (_, Err(reason)) => Some(reason.clone()).filter(|r| NoSts::of(r) == Some(NoSts::Failed)),
@@ -175,7 +177,12 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
     if stands_in {
         trace.push("so the last policy stands in although it ran out".to_owned());
     }
+    let mut no_policy = Vec::new();
     let held = match (fetched, id) {
+        (Some(Err(FetchTrouble::Invalid(_, served))), _) => {
+            no_policy = served;
+            start.held
+        }
         (Some(Ok(policy)), Some(id)) => {
             Some(Held { cached: CachedPolicy { policy, id, fetched_at: now, record_seen_at: now }, body })
         }
@@ -195,6 +202,7 @@ fn finish(start: Start, found: Found, now: Timestamp) -> Walked {
         held,
         failure,
         trouble,
+        no_policy,
         outcome: last.map_or(outcome, Ok),
         stands_in,
         record_seen: seen.is_some().then(|| seconds(now)),
@@ -227,7 +235,7 @@ fn fetch_sentence(domain: &PolicyDomain, id: &str, result: &super::fetch::Fetche
     let outcome = match result {
         Ok((policy, _)) => format!("mode {}, max_age {}", policy.mode, policy.max_age),
         Err(FetchTrouble::Fetch(cause)) => NoPolicy::FetchFailed(cause.clone()).sentence(),
-        Err(FetchTrouble::Invalid(why)) => NoPolicy::PolicyInvalid(why.clone()).sentence(),
+        Err(FetchTrouble::Invalid(why, _)) => NoPolicy::PolicyInvalid(why.clone()).sentence(),
     };
     format!("https://mta-sts.{domain}/.well-known/mta-sts.txt (id {id}): {outcome}")
 }

@@ -140,7 +140,7 @@ async fn what_deliveries_meet_reaches_the_tallies() {
     let expected: &[(&str, &[&str])] = &[
         ("fetch.test", &["sts fetch.test 0 1: 1 sts-policy-fetch-error http-404 -"]),
         ("cert.test", &["sts cert.test 0 1: 1 sts-webpki-invalid expired -"]),
-        ("invalid.test", &["sts invalid.test 0 1: 1 sts-policy-invalid there is no max_age -"]),
+        ("invalid.test", &["sts invalid.test 3 1: 1 sts-policy-invalid there is no max_age -"]),
         ("record.test", &["sts record.test 0 1: 1 sts-policy-fetch-error record-lookup -"]),
         ("outside.test", &["sts outside.test 4 1: 1 validation-failure sts-mx-mismatch mx.elsewhere.test"]),
         // Mail goes to the other host, and the mail server tells of that session.

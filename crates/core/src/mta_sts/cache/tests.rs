@@ -37,7 +37,7 @@ fn every_turn_has_its_step() {
     let body = Ok(policy(Mode::Testing, 86_400));
     let no_body = Err(FetchTrouble::Fetch(FetchCause::Status(404)));
     let to_none = Ok(policy(Mode::None, 86_400));
-    let nonsense = Err(FetchTrouble::Invalid(PolicyError("x".into())));
+    let nonsense = Err(FetchTrouble::Invalid(PolicyError("x".into()), Vec::new()));
     let failed = FailedFetch { id: "2".into(), at: at(7_000) };
     let refused = FailedFetch { id: "1".into(), at: at(7_000) };
     let (soon, later, day, dead) = (at(60), at(7_200), at(90_000), at(604_800));

@@ -24,6 +24,7 @@ impl Look<'_> {
     pub(super) fn take(&mut self, walked: &Walked) {
         let before = self.entry.failure.clone();
         self.trouble.clone_from(&walked.trouble);
+        self.no_policy.clone_from(&walked.no_policy);
         walked.apply(&mut self.entry);
         self.inner.meters.fetch(walked.fetch);
         if walked.fetch.is_some_and(|result| result != "ok") && self.entry.held.is_some() {
