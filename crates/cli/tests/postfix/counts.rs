@@ -27,6 +27,16 @@ pub fn of_report(report: &Value) -> Counts {
     })
 }
 
+/// Of a report as parsedmarc has it.
+pub fn of_parsedmarc(report: &Value) -> Counts {
+    gather(&report["policies"], |entry| {
+        let policy = (&entry["policy_type"], &entry["policy_domain"]);
+        let counts = (&entry["successful_session_count"], &entry["failed_session_count"]);
+        let keys = ["result_type", "receiving_mx_hostname", "failed_session_count"];
+        (policy, counts, &entry["failure_details"], keys)
+    })
+}
+
 /// The same as a receiver has it that holds this domain: what is told of TLSA records, whose policy domain is the
 /// host that has them, it puts down to the domain.
 pub fn put_down_to(domain: &str, counts: &Counts) -> Counts {

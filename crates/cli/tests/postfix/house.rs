@@ -230,6 +230,8 @@ pub enum Tlsa {
     OtherKeyOrIssuer,
     /// Usage 1, which says nothing on port 25 (RFC 7672 §3.1.3).
     Unusable,
+    /// A matching type that nobody knows.
+    OddDigest,
 }
 
 impl Tlsa {
@@ -247,6 +249,7 @@ impl Tlsa {
                 [Self::OtherKey, Self::Issuer].iter().flat_map(|tlsa| tlsa.records(world, identity)).collect()
             }
             Self::Unusable => one(format!("1 1 1 {}", identity.spki_sha256())),
+            Self::OddDigest => one(format!("3 1 9 {}", identity.spki_sha256())),
         }
     }
 }

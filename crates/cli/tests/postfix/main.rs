@@ -13,6 +13,7 @@
 )]
 
 mod cases;
+mod chain;
 mod chains;
 mod changes;
 mod client;
@@ -67,6 +68,7 @@ tests! {
     the_daemon_dies_with_postfix_3_10: restart::play, NEW;
     dane_chains_of_the_vectors_with_postfix_3_7: chains::play, OLD;
     dane_chains_of_the_vectors_with_postfix_3_10: chains::play, NEW;
+    counts_agree_from_sessions_to_reports_received: chain::play, NEW;
     sessions_told_by_libtlsrpt_are_counted: client::play, NEW;
     no_report_is_lost_or_doubled_by_a_hundred_kills: kills::play, NEW;
 }

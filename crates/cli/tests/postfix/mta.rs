@@ -177,6 +177,13 @@ impl Postfix {
         self.run("postqueue", &["-f"]);
     }
 
+    /// What waits for one recipient is tried now, and nothing else.
+    pub fn flush_to(&self, recipient: &str) {
+        for (id, _) in self.queue().iter().filter(|(_, to)| to == recipient) {
+            self.run("postqueue", &["-i", id]);
+        }
+    }
+
     /// The recipients of the mails that wait.
     pub fn waiting(&self) -> Vec<String> {
         self.queue().into_iter().map(|(_, recipient)| recipient).collect()

@@ -74,6 +74,11 @@ impl Receiver {
         folders.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     }
 
+    /// How many mails it has taken in.
+    pub fn taken_in(&self) -> usize {
+        std::fs::read_dir(self.maildir.join("cur")).unwrap().count()
+    }
+
     /// Every report that counts, by report-id. Panics when one is there twice.
     #[track_caller]
     pub fn reports(&self) -> BTreeMap<String, Value> {
@@ -90,6 +95,13 @@ impl Receiver {
         let list = ["report", "list", "--limit", "10000", "--json"];
         let list = in_directory(&self.directory, &list).exits(0).json();
         list["reports"].as_array().unwrap().clone()
+    }
+
+    /// What came in for a report, as it came.
+    pub fn raw(&self, number: i64) -> Vec<u8> {
+        let mut show = mailward();
+        show.current_dir(&self.directory).args(["report", "show", &number.to_string(), "--raw"]);
+        show.output().unwrap().stdout
     }
 
     pub fn terminate(self) -> String {
