@@ -55,28 +55,10 @@ async fn a_silent_dns_costs_five_seconds_once() {
     let (again, took) = timed(&house, "mailward dead.test").await;
     assert_eq!(again, answer);
     assert!(took < AT_ONCE, "{took:?}");
-    // Who wants the reasons has the DNS asked again, and waits no longer; not even where somebody else's look
-    // is joined first, which did not ask it.
-    for _ in 0..2 {
-        let (trace, took) = timed(&house, "mailward-trace dead.test").await;
-        assert!(trace.contains("\"decision\":\"defer\""), "{trace}");
-        assert!(took < Duration::from_secs(5), "{took:?}");
-    }
-    house.world.dns.fault("mute.test", None, Some(Fault::Silent)).unwrap();
-    let joined = async {
-        let mut clients = Vec::new();
-        for map in ["mailward", "mailward-trace", "mailward-trace"] {
-            let mut client = Client::connect(house.node.address).await;
-            client.send(&frame(&format!("{map} mute.test"))).await;
-            clients.push(client);
-        }
-        for client in &mut clients {
-            client.read().await.expect("an answer");
-        }
-    };
-    let begun = Instant::now();
-    joined.await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Who wants the reasons has the DNS asked again, and waits no longer.
+    let (trace, took) = timed(&house, "mailward-trace dead.test").await;
+    assert!(trace.contains("\"decision\":\"defer\""), "{trace}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,11 @@ async fn a_refresh_that_fails_is_a_detail_beside_the_sessions() {
     let before = house.fetches("still.test");
     eventually("the timer refreshes", async || house.fetches("still.test") > before).await;
     eventually("nothing is under way", async || house.node.policies.counts().lookups == 0).await;
+    // What goes the same way later has arrived.
+    watched.domain("late.test", &["mx.late.test"]);
+    house.world.policy_hosts.set_answer("mta-sts.late.test", Answer::Status(404));
+    watched.ask("late.test").await;
+    watched.becomes("late.test", &["sts late.test 0 1: 1 sts-policy-fetch-error http-404 -"]).await;
     assert_eq!(words(&watched.tally("still.test", TallySource::Mailward).await), [""; 0]);
     watched.end().await;
 }
