@@ -4,6 +4,8 @@
 //! and by when its record was looked at; the DNS side lives by the TTLs of the answers. What Postfix is
 //! told stands in the [`Answered`] part, with the time until which it may be told without asking anybody.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use mailward_core::delivery::{Branch, DaneBranch, DeliveryPolicy, Level};
 use mailward_core::mta_sts::cache::{CachedPolicy, NoPolicy};
@@ -12,6 +14,9 @@ use mailward_core::{MxHost, PolicyDomain};
 use mailward_store::policies::{self as stored, HeldPolicy, KnownPolicy, RefreshFailure};
 
 use super::packed::{BY_NUMBER, HEAD, NAMES_ALONE, NO_LEVEL, Packed, SAME, at, number};
+
+/// [`NoPolicy::as_str`] of a record that could not be looked up.
+const DNS_UNAVAILABLE: &str = "dns-unavailable";
 
 /// What an entry is about. Almost all mail goes to port 25.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -206,10 +211,22 @@ impl Entry {
         match self.live(now) {
             Some(_) => {
                 let jitter = spread(self.key.domain.as_str(), recheck / 10 + 1);
-                self.record_seen.saturating_add(recheck - jitter)
+                let due = self.record_seen.saturating_add(recheck - jitter);
+                self.rest().map_or(due, |rest| due.min(rest.end))
             }
             None => self.sts_until,
         }
+    }
+
+    /// When nothing is tried again since the last attempt failed: five minutes, one where the DNS failed, and
+    /// longer the longer that goes on, up to an hour.
+    pub(super) fn rest(&self) -> Option<Range<u32>> {
+        let failure = self.failure.as_ref()?;
+        let (since, last) = (seconds(failure.since), seconds(failure.last_at));
+        let least = if failure.reason == DNS_UNAVAILABLE { 60 } else { 300 };
+        let rest = (last.saturating_sub(since) / 2).clamp(least, 3600);
+        // The second that has begun ends first: an id rests for whole five minutes.
+        Some(last..last.saturating_add(rest + 1))
     }
 
     /// From when on a look at the record is worth it, behind an answer that still holds.

@@ -116,10 +116,6 @@ fn may_be_due(packed: &Packed, now: u32) -> bool {
 fn is_due(entry: &Entry, now: u32) -> bool {
     let is_old = entry.fetch_due().is_some_and(|due| now >= due);
     let is_ahead = entry.held.as_ref().is_some_and(|held| seconds(held.cached.fetched_at) > now + 60);
-    let rests = entry.failure.as_ref().is_some_and(|failure| {
-        let (since, last) = (seconds(failure.since), seconds(failure.last_at));
-        let rest = (last.saturating_sub(since) / 2).clamp(300, 3600);
-        (last..last.saturating_add(rest)).contains(&now)
-    });
+    let rests = entry.rest().is_some_and(|rest| rest.contains(&now));
     (is_old || is_ahead) && !rests
 }

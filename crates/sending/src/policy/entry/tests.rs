@@ -179,3 +179,29 @@ fn ages() {
     let daily = Entry { held: Some(held(&body(&["b.example"]))), ..short.clone() }.fetch_due().unwrap();
     assert!((fetched + 79_200..fetched + 93_600).contains(&daily), "daily");
 }
+
+#[test]
+fn what_failed_is_tried_again_after_minutes_then_less_often() {
+    let mut entry = Entry::new(key("a.example", 25));
+    entry.held = Some(held(&body(&["b.example"])));
+    entry.record_seen = NOW;
+    let failed = |since: u32| RefreshFailure {
+        id: Some("2".into()),
+        since: moment(since),
+        last_at: moment(NOW),
+        reason: "sts-policy-fetch-error".into(),
+        detail: String::new(),
+    };
+    let due = |entry: &Entry, recheck| entry.record_due(recheck, moment(NOW)) - NOW;
+    assert!((3240..=3600).contains(&due(&entry, 3600)), "nothing failed");
+    for (since, expected) in [(NOW, 301), (NOW - 600, 301), (NOW - 2400, 1201)] {
+        entry.failure = Some(failed(since));
+        assert_eq!(due(&entry, 3600), expected, "failing for {} s", NOW - since);
+    }
+    let reason = NoPolicy::DnsUnavailable(DnsError::Timeout).as_str().to_owned();
+    entry.failure = Some(RefreshFailure { reason, ..failed(NOW) });
+    assert_eq!(due(&entry, 3600), 61, "names are asked for sooner than hosts");
+    entry.failure = Some(failed(NOW - 86_400));
+    assert!((3240..=3600).contains(&due(&entry, 3600)), "never less often than without a failure");
+    assert!(due(&entry, 200) <= 200, "nor where records are believed for less");
+}
