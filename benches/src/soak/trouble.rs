@@ -141,7 +141,11 @@ pub(super) fn restlessness(
         (0..groups.len()).map(|at| (begins(at), at, Next::Begin)).collect();
     loop {
         agenda.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
-        let Some((at, group, next)) = agenda.pop().filter(|(at, ..)| *at < end) else { return Ok(orders) };
+        let Some((at, group, next)) = agenda.pop().filter(|(at, ..)| *at < end) else {
+            // The world ends with this; until the last answer it must stand.
+            let _ = go_on.recv();
+            return Ok(orders);
+        };
         if go_on.recv_timeout(at.saturating_duration_since(this_moment()))
             == Err(RecvTimeoutError::Disconnected)
         {
